@@ -1,0 +1,1 @@
+"""The operator half: reads queue lag from Postgres, decides, scales, explains."""

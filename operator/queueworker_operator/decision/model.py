@@ -1,0 +1,117 @@
+"""What a decision is made of: values in, values out. Seconds, jobs and pods throughout."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What the operator may do to the target."""
+
+    AUTO = "Auto"
+    DRY_RUN = "DryRun"
+    PAUSED = "Paused"
+
+
+class Reason(StrEnum):
+    """Why the replicas are what they are: the word in status, events, metrics and logs."""
+
+    BACKLOG = "Backlog"
+    FORECAST = "Forecast"
+    STEADY = "Steady"
+    SURPLUS = "Surplus"
+    IDLE = "Idle"
+    FIRST_JOB = "FirstJob"
+    MIN_REPLICAS = "MinReplicas"
+    MAX_REPLICAS = "MaxReplicas"
+    MANUAL = "ManualReplicas"
+    PAUSED = "Paused"
+    NO_METRICS = "MetricsUnavailable"
+    PODS_NOT_STARTING = "PodsNotStarting"
+    ROLLOUT = "RolloutInProgress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the user promised and allows.
+
+    `slots_per_pod` None means learned from the workers' rows; `default_slots` is what the pod
+    template says (or the worker's default) until a worker has lived. `replicas` is the manual
+    override, None means automatic.
+    """
+
+    start_within_s: float = 30.0
+    min_replicas: int = 0
+    max_replicas: int = 10
+    slots_per_pod: int | None = None
+    default_slots: int = 10
+    replicas: int | None = None
+    mode: Mode = Mode.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One reading of a QueueWorker's queues, pooled. Counters are cumulative and never fall.
+
+    `at_s` is the database's clock (epoch seconds). `ready` counts claimable jobs that no handler
+    has started, claimed ones included. `due_5s` are scheduled jobs falling due in the next
+    5-second buckets. `slots_per_pod` None: no live worker. Source: `queueworker.queue_lag`.
+    """
+
+    at_s: float
+    ready: float
+    oldest_age_s: float
+    running: float
+    enqueued_total: float
+    announced_total: float
+    finished_total: float
+    busy_slot_seconds_total: float
+    service_count: float
+    service_sum_s: float
+    service_sq_sum_s2: float
+    started_total: float
+    late_total: float
+    due_5s: tuple[int, ...] = ()
+    slots_per_pod: int | None = None
+    workers: int = 0
+    unclaimable: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """The target as it is now.
+
+    `current` is what `/scale` asks for. `ready` counts Ready pods not terminating (draining ones
+    included: a drain can be undone at once). `starting_ages_s` are seconds since creation of pods
+    not yet Ready. Start-up counters are cumulative since the operator started: pods that became
+    Ready, the sum and the sum of squares of (Ready - created). `rollout` is True while pods of
+    two templates live.
+    """
+
+    current: int
+    ready: int = 0
+    starting_ages_s: tuple[float, ...] = ()
+    draining: int = 0
+    start_up_count: int = 0
+    start_up_sum_s: float = 0.0
+    start_up_sq_sum_s2: float = 0.0
+    rollout: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How many replicas, and why. `message` is the status line, made of the numbers used.
+
+    The remaining fields are the estimates it rests on; a status or a table shows them.
+    """
+
+    desired: int
+    current: int
+    reason: Reason
+    message: str
+    slots: int = 0
+    service_s: float = 0.0
+    start_up_s: float = 0.0
+    arrival_rate_per_s: float = 0.0
+    forecast_rate_per_s: float = 0.0
+    slots_assumed: bool = False
+    unclaimable: float = 0.0

@@ -1,0 +1,86 @@
+"""Where lag comes from: one reading of many queues in one query."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLag:
+    """One row of `queueworker.queue_lag`: counters cumulative, times by the database's clock."""
+
+    queue: str
+    at_s: float
+    ready: int
+    ready_is_exact: bool
+    oldest_ready_age_s: float
+    running: int
+    scheduled: int
+    dead: int
+    due_5s: tuple[int, ...]
+    enqueued_total: int
+    promoted_total: int
+    retried_total: int
+    released_total: int
+    rescued_total: int
+    started_total: int
+    succeeded_total: int
+    failed_total: int
+    busy_slot_seconds_total: float
+    service_count: int
+    service_sum_s: float
+    service_sq_sum_s2: float
+    wait_histogram: tuple[int, ...]
+    slots: int
+    busy_slots: int
+    workers: int
+    draining_workers: int
+    paused: bool
+    ready_by_task: Mapping[str, int]
+    worker_tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """One row of `queueworker.worker_state`: a live worker as its last renewal described it."""
+
+    worker_id: str
+    pod: str
+    slots: int
+    busy: int
+    held: int
+    oldest_start_age_s: float | None
+    drain: bool
+    draining: bool
+    started_age_s: float
+
+
+class LagSource(Protocol):
+    """One database. Every call has a deadline and raises `LagUnavailable` when it cannot answer."""
+
+    async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
+        """Read all `queues` in one query; a queue that does not exist yet is left out."""
+
+    async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
+        """List the live workers of `queues`; called only while a scale-in is under way."""
+
+    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
+        """Tell workers to stop claiming (or, undone, to claim again); they hear it at once."""
+
+    async def end_lease(self, pods: Collection[str]) -> int:
+        """End the leases of dead pods; give how many jobs went back to ready."""
+
+    async def tend(self, queues: Collection[str]) -> None:
+        """Sweep and rescue queues that have no live worker, and ask for a wake-up on enqueue."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return at a wake-up from the database, at the latest after `timeout_s`."""
+
+    async def save_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Store a controller's state (one row a name)."""
+
+    async def load_state(self, name: str) -> Mapping[str, Any] | None:
+        """Read back what `save_state` stored."""
+
+    async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
+        """Append to the bounded history of decisions (the last 200 a name)."""

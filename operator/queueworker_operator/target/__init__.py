@@ -1,0 +1,33 @@
+"""The workload that is scaled: a Deployment, or local processes. One protocol for both."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from queueworker_operator.decision.model import Replicas
+
+
+class Target(Protocol):
+    """Read from caches, write only on change. Pods are known by name; a worker's row names its pod."""
+
+    def read(self) -> Replicas | None:
+        """Give the target as the caches know it; None when it does not exist (or is not synced)."""
+
+    def pods(self) -> Collection[str]:
+        """Name the live pods (not terminating), registered or not."""
+
+    def take_gone(self) -> tuple[str, ...]:
+        """Name the pods that died or vanished since the last call: their leases may be ended."""
+
+    def grace_s(self) -> float:
+        """Give the seconds between SIGTERM and SIGKILL of one pod."""
+
+    async def scale(self, desired: int) -> None:
+        """Ask for `desired` replicas, only if it still has what `read` showed.
+
+        Raises:
+            TargetConflict: somebody else changed it meanwhile: read again, decide again.
+            TargetUnavailable: the write did not happen; the message says what to do.
+        """
+
+    async def prefer(self, victims: Collection[str]) -> None:
+        """Mark the pods that the next smaller `scale` should end first (deletion cost)."""
