@@ -1,0 +1,34 @@
+# Every target says what it does. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JSON   ?=
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types docs lock wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml requirements/dev.txt
+	@hack/venv "$(PYTHON)" "$(VENV)"
+venv: $(VENV)/.installed ## create the virtual environment (about 45 s, once)
+
+demo: venv ## replay a real trace on this machine: no cluster, no server (2 minutes; JSON=FILE writes the summary)
+	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
+
+test: venv lint ## every check that needs no root, no cluster and no tool build (10 minutes or less)
+	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e $(TESTS)
+
+lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
+	@hack/lint
+
+lock: venv ## pin all dependencies by hash
+	@hack/lock
+
+wheel: venv ## build the distribution into dist/
+	@hack/wheel
+
+clean: ## remove what the targets made here (caches outside the tree stay)
+	@rm -rf $(VENV) .demo .cache dist build
+
+include hack/hack.mk
