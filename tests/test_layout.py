@@ -1,0 +1,61 @@
+"""The tree keeps its shape."""
+
+import ast
+import operator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted([*ROOT.glob("operator/**/*.py"), *ROOT.glob("worker/**/*.py")])
+BANNED_MODULE_NAMES = {"utils", "helpers", "helper", "common", "misc", "manager", "data", "info"}
+BANNED_FUNCTION_PREFIXES = ("do_", "process_")
+MAX_MODULE_LINES = 250
+MAX_FUNCTION_LINES = 40
+
+
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_the_standard_library_operator_is_not_shadowed() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    assert operator.add(1, 2) == 3
+
+
+def test_there_are_modules_to_check() -> None:
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    too_long = [
+        f"{function.name} ({(function.end_lineno or 0) - function.lineno + 1} lines)"
+        for function in functions_of(path)
+        if (function.end_lineno or 0) - function.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+
+    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
+    assert too_long == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_are_the_fields_words(path: Path) -> None:
+    names = [function.name for function in functions_of(path)]
+
+    assert path.stem not in BANNED_MODULE_NAMES
+    assert [name for name in names if name.startswith(BANNED_FUNCTION_PREFIXES)] == []
+
+
+def test_the_resource_definition_has_one_copy() -> None:
+    copies = [
+        path
+        for path in ROOT.glob("**/*queueworkers.queueworker.dev.yaml")
+        if not path.is_symlink() and ".venv" not in path.parts and ".cache" not in path.parts
+    ]
+
+    assert copies == [ROOT / "crds" / "queueworkers.queueworker.dev.yaml"]
