@@ -1,0 +1,113 @@
+"""What the operator is told from outside, read once and passed down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from queueworker_operator.errors import InvalidSettings
+
+PREFIX = "QUEUEWORKER_OPERATOR_"
+MAX_PORT = 65535
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """The paces and bounds of one database's loop. The defaults are the promises' values.
+
+    A wake-up may bring a read forward, at most one each `least_gap_s`; after `early_reads` of
+    them the rest wait for the regular read, until time has earned new ones (`early_reads_per_s`).
+    `patience_s` bounds how long a busy pod is asked to drain before another one is chosen.
+    """
+
+    read_every_s: float = 1.0
+    least_gap_s: float = 0.2
+    early_reads: int = 5
+    early_reads_per_s: float = 0.2
+    tend_every_s: float = 5.0
+    save_every_s: float = 60.0
+    step_deadline_s: float = 15.0
+    patience_min_s: float = 10.0
+    patience_max_s: float = 300.0
+    spare_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Time limits of one database. `call_timeout_s` holds on the server and on this side."""
+
+    connect_timeout_s: float = 3.0
+    call_timeout_s: float = 3.0
+    retry_min_s: float = 1.0
+    retry_max_s: float = 2.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything `queueworker-operator run` needs. No namespaces and not all: its own one."""
+
+    namespaces: tuple[str, ...] = ()
+    all_namespaces: bool = False
+    port: int = 8080
+    leader_namespace: str | None = None
+    identity: str | None = None
+    log_format: LogFormat = LogFormat.JSON
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read QUEUEWORKER_OPERATOR_* variables; what is absent keeps its default.
+
+        Raises:
+            InvalidSettings: a variable has a value that cannot be used.
+        """
+        given = {
+            name.removeprefix(PREFIX): value.strip()
+            for name, value in environ.items()
+            if name.startswith(PREFIX)
+        }
+        return cls(
+            namespaces=words(given.get("NAMESPACES", "")),
+            all_namespaces=truth("ALL_NAMESPACES", given.get("ALL_NAMESPACES", "")),
+            port=port("PORT", given.get("PORT") or "8080"),
+            leader_namespace=given.get("LEADER_NAMESPACE") or None,
+            identity=given.get("POD_NAME") or None,
+            log_format=log_format(given.get("LOG_FORMAT") or LogFormat.JSON),
+        )
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Split a list at its commas; empty entries are dropped."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def truth(name: str, text: str) -> bool:
+    """Read a yes or a no."""
+    word = text.lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise InvalidSettings(f"{PREFIX}{name} is {text!r}: give true or false")
+    return word in TRUE_WORDS
+
+
+def port(name: str, text: str) -> int:
+    """Read a TCP port; 0 takes any free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_PORT:
+        raise InvalidSettings(f"{PREFIX}{name} is {text!r}: give a port from 0 to {MAX_PORT}")
+    return int(text)
+
+
+def log_format(text: str) -> LogFormat:
+    """Read the format of log lines."""
+    try:
+        return LogFormat(text.lower())
+    except ValueError as exc:
+        raise InvalidSettings(f"{PREFIX}LOG_FORMAT is {text!r}: give json or text") from exc
