@@ -1,0 +1,28 @@
+"""Pure translation: manifests to specs, decisions to status, conditions and events. No I/O."""
+
+from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
+from queueworker_operator.resource.events import decision_event, trouble_event
+from queueworker_operator.resource.kind import GROUP, KIND, PLURAL, VERSION, key_of
+from queueworker_operator.resource.spec import ResourceSpec, parse
+from queueworker_operator.resource.status import Facts, same_story, status_of
+from queueworker_operator.resource.template import grace_s_of, slots_of
+
+__all__ = [
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "VERSION",
+    "Condition",
+    "ConditionReason",
+    "Facts",
+    "ResourceSpec",
+    "Trouble",
+    "decision_event",
+    "grace_s_of",
+    "key_of",
+    "parse",
+    "same_story",
+    "slots_of",
+    "status_of",
+    "trouble_event",
+]

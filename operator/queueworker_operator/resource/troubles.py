@@ -1,0 +1,71 @@
+"""What a report says about the conditions."""
+
+from collections.abc import Iterator
+
+from queueworker_operator.decision.model import Mode, Policy, Reason
+from queueworker_operator.report import Fact, Report
+from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
+
+FACTS = {
+    Fact.METRICS_UNAVAILABLE: (Condition.METRICS_AVAILABLE, True),
+    Fact.ACCESS_REFUSED: (Condition.METRICS_AVAILABLE, True),
+    Fact.QUEUE_MISSING: (Condition.METRICS_AVAILABLE, False),
+    Fact.TARGET_MISSING: (Condition.READY, True),
+    Fact.TARGET_UNAVAILABLE: (Condition.READY, True),
+    Fact.TARGET_CONFLICT: (Condition.READY, False),
+    Fact.RESTORING: (Condition.READY, False),
+    Fact.STEP_FAILED: (Condition.READY, True),
+    Fact.SCALE_IN_BLOCKED: (Condition.SCALING_LIMITED, True),
+    Fact.UNCLAIMABLE_JOBS: (Condition.WORKERS_HEALTHY, True),
+    Fact.SLOTS_ASSUMED: (Condition.WORKERS_HEALTHY, False),
+}
+REASONS = {
+    Reason.MAX_REPLICAS: Condition.SCALING_LIMITED,
+    Reason.ROLLOUT: Condition.SCALING_LIMITED,
+    Reason.PODS_NOT_STARTING: Condition.WORKERS_HEALTHY,
+}
+
+
+def troubles_of(report: Report) -> Iterator[Trouble]:
+    """Give all that one tick found worth a condition."""
+    for fact, message in report.facts.items():
+        condition, flips = _place(fact, report)
+        yield Trouble(condition=condition, reason=fact, message=message, flips=flips)
+    decision = report.decision
+    if decision is not None and decision.reason in REASONS:
+        yield Trouble(
+            condition=REASONS[decision.reason], reason=decision.reason, message=decision.message
+        )
+    if report.decision is None and not report.facts:
+        yield Trouble(
+            condition=Condition.METRICS_AVAILABLE,
+            reason=ConditionReason.WAITING,
+            message="the database has not been read yet",
+        )
+    yield from held_by(report.policy)
+
+
+def _place(fact: Fact, report: Report) -> tuple[Condition, bool]:
+    if fact is Fact.GRANT_MISSING:  # without a sample the lag itself is what may not be read
+        limited = report.sample is not None
+        return (Condition.SCALING_LIMITED if limited else Condition.METRICS_AVAILABLE), True
+    return FACTS.get(fact, (Condition.READY, True))
+
+
+def held_by(policy: Policy) -> Iterator[Trouble]:
+    """Tell what the user himself holds back."""
+    match policy.mode:
+        case Mode.PAUSED:
+            yield _paused(Reason.PAUSED, "spec.mode is Paused: the replicas are left alone")
+        case Mode.DRY_RUN:
+            text = "spec.mode is DryRun: decisions are published, the replicas are left alone"
+            yield _paused(ConditionReason.DRY_RUN, text)
+        case Mode.AUTO if policy.replicas is not None:
+            text = f"spec.replicas asks for {policy.replicas}: remove the field for automatic again"
+            yield _paused(Reason.MANUAL, text)
+        case Mode.AUTO:
+            return
+
+
+def _paused(reason: Reason | ConditionReason, message: str) -> Trouble:
+    return Trouble(condition=Condition.PAUSED, reason=reason, message=message)
