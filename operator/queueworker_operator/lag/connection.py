@@ -1,0 +1,179 @@
+"""One connection that comes back by itself; every call has a deadline."""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag.refusal import is_broken, unavailable
+from queueworker_operator.lag.sql import statement
+from queueworker_operator.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[Row]
+
+# A half-open connection is noticed within 10 s: 5 s idle, then two probes of 2 s.
+DEFAULTS: Mapping[str, str] = {
+    "application_name": "queueworker-operator",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "2",
+    "target_session_attrs": "read-write",
+}
+DEADLINE_MARGIN_S = 0.5
+
+
+def parameters(dsn: str) -> dict[str, Any]:
+    """Parse a DSN and add what it leaves open.
+
+    Raises:
+        LagUnavailable: it is no DSN; the message does not quote it.
+    """
+    try:
+        return {**DEFAULTS, **conninfo_to_dict(dsn)}
+    except psycopg.Error:
+        raise LagUnavailable("the DSN cannot be parsed: check the Secret") from None
+
+
+def describe(given: Mapping[str, Any]) -> str:
+    """Name a database without its user or password."""
+    host = given.get("host") or "localhost"
+    place = host if "port" not in given else f"{host}:{given['port']}"
+    return f"database {given.get('dbname') or given.get('user') or '(default)'} at {place}"
+
+
+async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
+    """Open a session whose statements are bounded on the server too.
+
+    Raises:
+        LagUnavailable: within `connect_timeout_s`, with the reason and the remedy.
+    """
+    given = parameters(dsn)
+    try:
+        async with asyncio.timeout(settings.connect_timeout_s):
+            connection = await psycopg.AsyncConnection.connect(
+                **given,
+                autocommit=True,
+                row_factory=dict_row,
+                prepare_threshold=None,  # a pooler may move us to another server connection
+            )
+            timeout_ms = round(settings.call_timeout_s * 1000)
+            await connection.execute(statement("session"), {"timeout_ms": timeout_ms})
+            return connection
+    except psycopg.Error as exc:
+        # `from None`: the original may quote parts of the DSN.
+        raise unavailable(exc, describe(given)) from None
+    except (TimeoutError, OSError):
+        raise LagUnavailable(
+            f"{describe(given)}: no connection within {settings.connect_timeout_s:g} s: "
+            "check that the host is up and reachable"
+        ) from None
+
+
+def cut(connection: Connection) -> None:
+    """Make a hanging call fail now. Cancelling it would first ask the silent server to cancel."""
+    try:
+        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
+    except (OSError, psycopg.Error):
+        logger.debug("the connection was closed already")
+
+
+class Database:
+    """Runs one statement at a time; connects when needed, at most once a second."""
+
+    def __init__(
+        self,
+        dsn: str,
+        settings: DatabaseSettings,
+        clock: Callable[[], float] = time.monotonic,
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._clock = clock
+        self._random_unit = random_unit
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._failures = 0
+        self._retry_at_s = clock()
+        self._refusal = LagUnavailable("not connected yet")
+        self.is_up = asyncio.Event()
+
+    async def fetch(self, name: str, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Run queries/NAME.sql and give its rows.
+
+        Raises:
+            LagUnavailable: in bounded time, with the reason and the remedy.
+        """
+        async with self._lock:
+            connection = await self._connected()
+            deadline = asyncio.get_running_loop().call_later(
+                self._settings.call_timeout_s + DEADLINE_MARGIN_S, cut, connection
+            )
+            try:
+                cursor = await connection.execute(statement(name), values)
+                return await cursor.fetchall()
+            except psycopg.Error as exc:
+                error = unavailable(exc, describe(parameters(self._dsn)))
+                if is_broken(exc) or connection.closed:
+                    await self._drop(error)
+                raise error from None
+            finally:
+                deadline.cancel()
+
+    async def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        async with self._lock:
+            self.is_up.clear()
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
+
+    async def _connected(self) -> Connection:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        started_at_s = self._clock()
+        if started_at_s < self._retry_at_s:
+            raise self._refusal
+        try:
+            self._connection = await connect(self._dsn, self._settings)
+        except LagUnavailable as exc:
+            self._wait_longer(started_at_s, exc)
+            raise
+        if self._failures:
+            logger.info("%s: connected again", describe(parameters(self._dsn)))
+        self._failures = 0
+        self._retry_at_s = started_at_s + self._settings.retry_min_s
+        self.is_up.set()
+        return self._connection
+
+    async def _drop(self, error: LagUnavailable) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+        self.is_up.clear()
+        self._refusal = error
+        logger.warning("connection lost: %s", error)
+
+    def _wait_longer(self, started_at_s: float, error: LagUnavailable) -> None:
+        if not self._failures:
+            logger.warning("no connection: %s", error)
+        self._failures += 1
+        self._refusal = error
+        longest_s = min(
+            self._settings.retry_max_s, self._settings.retry_min_s * 2 ** min(self._failures, 10)
+        )
+        jittered_s = longest_s * (0.5 + 0.5 * self._random_unit())
+        self._retry_at_s = started_at_s + max(self._settings.retry_min_s, jittered_s)

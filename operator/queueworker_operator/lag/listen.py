@@ -1,0 +1,71 @@
+"""Wake-ups from the database: LISTEN on a connection of its own, with polling behind it."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+
+import psycopg
+
+from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag.connection import connect
+from queueworker_operator.lag.sql import statement
+from queueworker_operator.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
+
+JOB_PREFIX = "job:"
+RETRY_MIN_S = 1.0
+RETRY_MAX_S = 30.0
+
+
+class Listener:
+    """Sets `woken` when a job became ready in a queue that `is_watched`.
+
+    It connects only while `is_up` is set (the database answers queries), so a database that is
+    away is asked by one connection alone. Without it the loop still reads once a second.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        settings: DatabaseSettings,
+        is_up: asyncio.Event,
+        is_watched: Callable[[str], bool],
+    ) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._is_up = is_up
+        self._is_watched = is_watched
+        self.woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen until cancelled, through every loss of the connection."""
+        failures = 0
+        while True:
+            await self._is_up.wait()
+            try:
+                await self._listen()
+            except LagUnavailable as exc:
+                failures += 1
+                if failures == 1:
+                    logger.warning("no wake-ups, reading once a second: %s", exc)
+            except psycopg.Error:
+                failures = 0
+                logger.info("the connection for wake-ups was lost; opening it again")
+            longest_s = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))
+            await asyncio.sleep(longest_s * random.uniform(0.5, 1.0) + RETRY_MIN_S / 2)  # noqa: S311 -- jitter
+
+    async def _listen(self) -> None:
+        connection = await connect(self._dsn, self._settings)
+        try:
+            await connection.execute(statement("listen"))
+            self.woken.set()  # jobs may have come before the LISTEN
+            async for notice in connection.notifies():
+                queue = notice.payload.removeprefix(JOB_PREFIX)
+                if queue != notice.payload and self._is_watched(queue):
+                    self.woken.set()
+        finally:
+            with contextlib.suppress(psycopg.Error):
+                await connection.close()

@@ -1,0 +1,117 @@
+"""Lag from Postgres: one connection for queries, one for wake-ups, for any number of queues."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag import QueueLag, WorkerState, rows
+from queueworker_operator.lag.connection import Database
+from queueworker_operator.lag.listen import Listener
+from queueworker_operator.settings import DatabaseSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDecision:
+    """One entry of a name's history; `at_s` is the database's clock (epoch seconds)."""
+
+    at_s: float
+    record: Mapping[str, Any]
+
+
+class PostgresLag:
+    """The `LagSource` of one DSN. `listen_dsn` goes around a pooler that cannot LISTEN.
+
+    Connects when first used, and again after a loss. `close` ends both connections.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        listen_dsn: str | None = None,
+        settings: DatabaseSettings | None = None,
+    ) -> None:
+        settings = settings or DatabaseSettings()
+        self._database = Database(dsn, settings)
+        self._watched: frozenset[str] = frozenset()
+        self._listener = Listener(
+            listen_dsn or dsn, settings, self._database.is_up, lambda queue: queue in self._watched
+        )
+        self._listening: asyncio.Task[None] | None = None
+
+    async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
+        """Read all `queues` in one query; a queue that does not exist yet is left out."""
+        self._watched = frozenset(queues)
+        found = await self._database.fetch("queue_lag", {"queues": list(queues)})
+        return {lag.queue: lag for lag in map(rows.queue_lag, found)}
+
+    async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
+        """List the live workers of `queues`."""
+        found = await self._database.fetch("worker_state", {"queues": list(queues)})
+        return tuple(rows.worker_state(row) for row in found)
+
+    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
+        """Tell workers to stop claiming (or, undone, to claim again)."""
+        values = {"worker_ids": list(worker_ids), "drain": drain}
+        await self._database.fetch("set_drain", values)
+
+    async def end_lease(self, pods: Collection[str]) -> int:
+        """End the leases of dead pods; give how many jobs went back to ready."""
+        [row] = await self._database.fetch("end_lease", {"pods": list(pods)})
+        return int(row["released"])
+
+    async def tend(self, queues: Collection[str]) -> None:
+        """Sweep `queues`, which no worker sweeps, and rescue the jobs of dead workers."""
+        await self._database.fetch("rescue", {})
+        await self._database.fetch("sweep", {"queues": list(queues)})
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return at a wake-up from the database, at the latest after `timeout_s`."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listener.run(), name="queueworker-listen")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._listener.woken.wait()
+        self._listener.woken.clear()
+
+    async def save_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Store a controller's state (one row a name)."""
+        await self._database.fetch("save_state", {"name": name, "state": to_json(state)})
+
+    async def load_state(self, name: str) -> Mapping[str, Any] | None:
+        """Read back what `save_state` stored; None when there is none."""
+        [row] = await self._database.fetch("load_state", {"name": name})
+        state = row["state"]
+        return state if isinstance(state, dict) else None
+
+    async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
+        """Append to the bounded history of decisions (the last 200 a name)."""
+        await self._database.fetch("record_decision", {"name": name, "record": to_json(record)})
+
+    async def decisions(self, name: str, most: int) -> list[RecordedDecision]:
+        """List the last `most` decisions of `name`, newest first."""
+        found = await self._database.fetch("decisions", {"name": name, "most": most})
+        return [RecordedDecision(at_s=row["at_s"], record=row["record"]) for row in found]
+
+    async def close(self) -> None:
+        """Stop listening and close both connections."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
+        await self._database.close()
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Write JSON that Postgres takes: NaN and infinity are refused, not written.
+
+    Raises:
+        LagUnavailable: `value` holds a number or an object that JSON has no form for.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as exc:
+        raise LagUnavailable(f"a record cannot be stored: {exc}") from exc

@@ -1,0 +1,33 @@
+-- Read the lag of all given queues, one row per existing queue. The function reads one published
+-- row per queue and counts, capped, only lanes that moved since (index: job partition by lane, pos).
+SELECT
+  queue,
+  extract(EPOCH FROM sampled_at)::float8 AS at_s,
+  ready,
+  ready_is_exact,
+  oldest_ready_age_s,
+  running,
+  scheduled,
+  dead,
+  due_5s,
+  enqueued_total,
+  promoted_total,
+  retried_total,
+  released_total,
+  rescued_total,
+  started_total,
+  succeeded_total,
+  failed_total,
+  busy_slot_seconds_total,
+  service_count,
+  service_sum_s,
+  service_sq_sum_s2,
+  wait_histogram,
+  slots,
+  busy_slots,
+  workers,
+  draining_workers,
+  paused,
+  ready_by_task,
+  worker_tasks
+FROM queueworker.queue_lag(%(queues)s::text[]);

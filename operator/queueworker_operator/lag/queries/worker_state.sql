@@ -1,0 +1,12 @@
+-- List the live workers of the given queues as their last renewal described them (scans `worker`).
+SELECT
+  worker_id::text AS worker_id,
+  pod,
+  slots,
+  busy,
+  held,
+  oldest_start_age_s,
+  drain,
+  draining,
+  started_age_s
+FROM queueworker.worker_state(%(queues)s::text[]);

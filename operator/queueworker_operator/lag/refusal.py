@@ -1,0 +1,73 @@
+"""A psycopg error becomes an error of ours: a fixed phrase and the SQLSTATE, never its own text."""
+
+import psycopg
+
+from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
+
+# SQLSTATE, or its class, to what happened and what to do.
+PHRASES = {
+    "08": "the connection broke; it is opened again",
+    "25006": "the server is read-only: it is a standby; point the DSN at the primary",
+    "28": "the user or the password was refused: check the Secret",
+    "3D000": "the database does not exist: check its name in the DSN",
+    "3F000": "the schema is missing: run queueworker migrate",
+    "42501": "a right is missing: grant queueworker_operator to the DSN's role",
+    "42883": "a function is missing: run queueworker migrate",
+    "42703": "a column is missing: run queueworker migrate",
+    "42P01": "a table is missing: run queueworker migrate",
+    "53300": "the server has no connection left: raise max_connections",
+    "53": "the server lacks a resource: look at its log",
+    "55P03": "a lock was not given in time; tried again",
+    "57014": "the statement took too long and was cancelled; tried again",
+    "57P": "the server is starting or stopping; tried again",
+}
+ACCESS_STATES = ("28",)
+GRANT_STATES = ("3F000", "42501", "42883", "42703", "42P01")
+# After these the connection is opened anew. 25006: the primary was demoted under it.
+BROKEN_STATES = ("08", "25006", "57P", "XX")
+# libpq gives no SQLSTATE when a connection is refused: these words of the server's text tell why.
+ACCESS_WORDS = ("authentication failed", "no password supplied", "pg_hba.conf", "role ")
+READ_ONLY_WORDS = ("session is read-only", "server is in hot standby mode")
+
+
+def unavailable(error: psycopg.Error, database: str) -> LagUnavailable:
+    """Say in one line what `database` refused, and what to do about it."""
+    state = sqlstate(error)
+    phrase = phrase_of(state)
+    message = f"{database}: {phrase}" + (f" (SQLSTATE {state})" if state else "")
+    if state.startswith(ACCESS_STATES):
+        return AccessRefused(message)
+    if state.startswith(GRANT_STATES):
+        return GrantMissing(message)
+    return LagUnavailable(message)
+
+
+def is_broken(error: psycopg.Error) -> bool:
+    """Tell whether the connection cannot be used any more."""
+    state = sqlstate(error)
+    if not state:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state.startswith(BROKEN_STATES)
+
+
+def sqlstate(error: psycopg.Error) -> str:
+    """Give the SQLSTATE, guessed from the server's words where libpq hides it; or nothing."""
+    if error.sqlstate:
+        return error.sqlstate
+    text = str(error)
+    if any(word in text for word in READ_ONLY_WORDS):
+        return "25006"
+    if 'database "' in text and "does not exist" in text:
+        return "3D000"
+    if any(word in text for word in ACCESS_WORDS):
+        return "28000"
+    return ""
+
+
+def phrase_of(state: str) -> str:
+    """Find the phrase of a SQLSTATE: its own, else its class's."""
+    if not state:
+        return "no connection: check that the host is up and reachable"
+    lengths = (len(state), 3, 2)
+    found = (PHRASES.get(state[:length]) for length in lengths)
+    return next((phrase for phrase in found if phrase), "the statement failed")
