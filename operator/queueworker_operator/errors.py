@@ -9,6 +9,9 @@ OperatorError
 ├── TargetConflict      somebody else changed the target meanwhile: read again, decide again
 ├── TargetUnavailable   the target could not be read or written: try again at the next tick
 ├── ClusterUnavailable  the Kubernetes API gave no usable answer: try again
+├── AccessDenied        the Kubernetes API refuses a verb on a resource: grant it
+├── ObjectMissing       the Kubernetes API has no such object (or no such kind)
+├── ObjectChanged       the object changed since it was read: read again
 └── NotLeader           another replica holds the lease: write nothing
 
 Messages say what, which object, and what to do. They never carry a DSN or a password.
@@ -58,6 +61,18 @@ class TargetUnavailable(OperatorError):
 
 class ClusterUnavailable(OperatorError):
     """The Kubernetes API gave no usable answer."""
+
+
+class AccessDenied(OperatorError):
+    """The Kubernetes API refuses us: the message names the verb and the resource."""
+
+
+class ObjectMissing(OperatorError):
+    """The Kubernetes API has no such object, or does not know its kind."""
+
+
+class ObjectChanged(OperatorError):
+    """The object changed since it was read: the write did not happen."""
 
 
 class NotLeader(OperatorError):

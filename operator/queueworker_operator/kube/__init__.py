@@ -1,0 +1,6 @@
+"""The Kubernetes API, as far as the operator uses it."""
+
+from queueworker_operator.kube.client import Client
+from queueworker_operator.kube.credentials import Credentials, find_credentials
+
+__all__ = ["Client", "Credentials", "find_credentials"]

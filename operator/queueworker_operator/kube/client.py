@@ -1,0 +1,160 @@
+"""A small client of the Kubernetes API: JSON in, JSON out, a deadline on every call.
+
+The official client's asynchronous half was measured: 55 MiB and 0.9 s of imports, 126 MB of
+image, for a dozen calls. kopf brings aiohttp anyway.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from queueworker_operator.errors import (
+    AccessDenied,
+    ClusterUnavailable,
+    ObjectChanged,
+    ObjectMissing,
+)
+from queueworker_operator.kube.credentials import Credentials
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON = "application/json"
+PAGE = 500
+DEADLINE_S = 10.0
+CONNECT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request. `verb` and `what` are the words of RBAC, for messages."""
+
+    method: str
+    path: str
+    verb: str
+    what: str
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+class Client:
+    """One session with one API server.
+
+    Every call raises AccessDenied, ObjectMissing, ObjectChanged (409) or ClusterUnavailable
+    (429, 5xx, no answer in time), and nothing else.
+    """
+
+    def __init__(self, credentials: Credentials, *, deadline_s: float = DEADLINE_S) -> None:
+        self._credentials = credentials
+        self._deadline_s = deadline_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=20)
+        timeout = aiohttp.ClientTimeout(total=self._deadline_s, sock_connect=CONNECT_S)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def server(self) -> str:
+        """Where the API server is."""
+        return self._credentials.server
+
+    async def send(self, call: Call) -> dict[str, Any]:
+        """Make one call and give its decoded answer."""
+        try:
+            return await self._sent(call)
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise ClusterUnavailable(
+                f"the Kubernetes API at {self.server} does not answer ({_cause(exc)}): "
+                "check the address and the network"
+            ) from exc
+
+    async def list_all(self, path: str, what: str) -> list[dict[str, Any]]:
+        """List a collection in pages; the items lack kind and apiVersion."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            call = Call(method="GET", path=path, verb="list", what=what, query=query)
+            page = await self.send(call)
+            items.extend(page.get("items") or ())
+            more = (page.get("metadata") or {}).get("continue")
+            if not more:
+                return items
+            query = {"limit": str(PAGE), "continue": more}
+
+    async def _sent(self, call: Call) -> dict[str, Any]:
+        if self._session is None:
+            raise ClusterUnavailable("the session with the Kubernetes API is closed")
+        headers = {"Accept": JSON}
+        if token := self._credentials.bearer():
+            headers["Authorization"] = f"Bearer {token}"
+        if call.body is not None:
+            headers["Content-Type"] = MERGE_PATCH if call.method == "PATCH" else JSON
+        async with (
+            asyncio.timeout(self._deadline_s),
+            self._session.request(
+                call.method,
+                self.server + call.path,
+                params=dict(call.query),
+                data=None if call.body is None else json.dumps(call.body),
+                headers=headers,
+            ) as response,
+        ):
+            text = await response.text()
+            if response.status >= 400:  # noqa: PLR2004 an HTTP error
+                raise _error(call, response.status, text)
+            return _decoded(text)
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+    except ValueError as exc:
+        raise ClusterUnavailable("the Kubernetes API answered something else than JSON") from exc
+    return answer if isinstance(answer, dict) else {}
+
+
+def _error(call: Call, status: int, text: str) -> Exception:
+    match status:
+        case 401:
+            return AccessDenied(
+                "the Kubernetes API does not know us: renew the token or kubeconfig"
+            )
+        case 403:
+            return AccessDenied(
+                f"not allowed to {call.verb} {call.what} ({call.path}): "
+                "grant it to the operator's service account (the chart's Role does)"
+            )
+        case 404:
+            return ObjectMissing(f"{call.what} not found ({call.path})")
+        case 409:
+            return ObjectChanged(f"{call.what} changed meanwhile ({call.path})")
+        case _:
+            return ClusterUnavailable(
+                f"the Kubernetes API refused to {call.verb} {call.what}: HTTP {status} {_reason(text)}"
+            )
+
+
+def _reason(text: str) -> str:
+    """Give the API server's own words, shortened; it never echoes a Secret's content."""
+    try:
+        return str(json.loads(text).get("message", ""))[:300]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _cause(exc: BaseException) -> str:
+    return "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__
