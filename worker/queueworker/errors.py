@@ -1,0 +1,121 @@
+"""Every error that this package raises, one leaf per reaction a caller may have.
+
+QueueWorkerError
+├── ConfigurationError          the deployment must change: not worth a retry
+│   ├── InvalidDsn
+│   ├── InvalidSetting
+│   └── AppNotFound             (also: the module was found, but holds no App)
+├── TaskError                   the code must change
+│   ├── InvalidCall             (also a TypeError: wrong arguments for a task)
+│   ├── DuplicateTask
+│   └── UnknownTask
+├── DatabaseError
+│   ├── DatabaseUnavailable     worth a retry
+│   ├── PermissionDenied
+│   ├── SchemaMissing           run the migrations
+│   ├── SchemaMismatch          code and schema have different versions
+│   └── MigrationChanged        an applied migration was edited
+├── EnqueueRefused              the database refused this job
+├── LeaseLost                   this worker's jobs belong to others now
+├── StaleToken                  the job was claimed anew: this run changes nothing
+└── EmbeddedServerError
+
+HandlerSignal                   raised by a handler to choose its own outcome; not an error
+├── RetryAfter
+└── Discard
+"""
+
+
+class QueueWorkerError(Exception):
+    """Any error of this package."""
+
+
+class ConfigurationError(QueueWorkerError):
+    """A setting is missing or cannot be used."""
+
+
+class InvalidDsn(ConfigurationError):
+    """The database's address cannot be read."""
+
+
+class InvalidSetting(ConfigurationError):
+    """An environment variable or a flag has a value out of its bounds."""
+
+
+class AppNotFound(ConfigurationError):
+    """The module or the `App` inside it does not exist."""
+
+
+class TaskError(QueueWorkerError):
+    """A task is defined or called wrongly."""
+
+
+class InvalidCall(TaskError, TypeError):
+    """The arguments do not fit the task's signature."""
+
+
+class DuplicateTask(TaskError):
+    """Two tasks of one app have the same name."""
+
+
+class UnknownTask(TaskError):
+    """No task of this name is registered."""
+
+
+class DatabaseError(QueueWorkerError):
+    """The database did not do what was asked."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached, or went away."""
+
+
+class PermissionDenied(DatabaseError):
+    """The role lacks a right."""
+
+
+class SchemaMissing(DatabaseError):
+    """The schema `queueworker` is not in this database."""
+
+
+class SchemaMismatch(DatabaseError):
+    """The schema's version is not the one that this code speaks."""
+
+
+class MigrationChanged(DatabaseError):
+    """An applied migration differs from the file of the same number."""
+
+
+class EnqueueRefused(QueueWorkerError):
+    """The database refused the job: too large, too deep, or out of bounds."""
+
+
+class LeaseLost(QueueWorkerError):
+    """The worker's lease is over; its jobs may run elsewhere."""
+
+
+class StaleToken(QueueWorkerError):
+    """The job has been claimed anew or given back; this run must change nothing."""
+
+
+class EmbeddedServerError(QueueWorkerError):
+    """The embedded Postgres cannot be started or stopped."""
+
+
+class HandlerSignal(Exception):
+    """How a handler chooses its own outcome."""
+
+
+class RetryAfter(HandlerSignal):
+    """Run the job again after `delay_s` seconds; uses up an attempt."""
+
+    def __init__(self, delay_s: float, reason: str = "") -> None:
+        super().__init__(reason or f"retry after {delay_s} s")
+        self.delay_s = delay_s
+
+
+class Discard(HandlerSignal):
+    """Make the job a dead letter now; no attempt would help."""
+
+    def __init__(self, reason: str = "discarded by the handler") -> None:
+        super().__init__(reason)

@@ -1,0 +1,142 @@
+"""A job and what may become of it. Pure: no clock, no database, no randomness."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_CRASHES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One call of a task, not enqueued yet.
+
+    `args` are keyword arguments and must be JSON. `timeout_s` of None means no limit.
+    """
+
+    task: str
+    queue: str
+    args: Mapping[str, object]
+    priority: int = 0
+    max_attempts: int = 5
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedJob:
+    """One job that this worker may run, under the fencing number `token`.
+
+    `attempt` counts starts from 1, crashes included; `crash_count` counts earlier runs whose
+    worker died. A job with a crash is a suspect: it runs alone in its worker.
+    `run_at_wait_s` is the time from ready to this claim, by the database's clock.
+    """
+
+    token: int
+    id: int
+    lane: int
+    pos: int
+    attempt: int
+    max_attempts: int
+    crash_count: int
+    timeout_s: float | None
+    run_at_wait_s: float
+    args: bytes
+
+    @property
+    def is_suspect(self) -> bool:
+        """Tell whether an earlier run took its worker down."""
+        return self.crash_count > 0
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Tell whether a failure now makes a dead letter; crashes do not use up attempts."""
+        return self.attempt - self.crash_count >= self.max_attempts
+
+
+class FailureKind(Enum):
+    """Why an attempt failed, as the table `failure` stores it."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    RETRY_REQUESTED = "retry_requested"
+    DISCARDED = "discarded"
+    INVALID_ARGS = "invalid_args"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The handler returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The handler raised, or its arguments do not fit it."""
+
+    error: str
+    kind: FailureKind = FailureKind.ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut:
+    """The handler ran longer than `timeout_s`."""
+
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The handler cancelled itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The job was given back before its end; `reason` is for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryLater:
+    """The handler asked for another attempt after `delay_s`."""
+
+    delay_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discarded:
+    """The handler gave the job up."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The job was completed in the handler's own transaction."""
+
+
+Outcome = Succeeded | Failed | TimedOut | Cancelled | Released | RetryLater | Discarded | Settled
+
+
+class TransitionKind(Enum):
+    """What the database does with a running job; `SETTLED` leaves it as it is."""
+
+    SUCCEED = "succeed"
+    RETRY = "retry"
+    DEAD = "dead"
+    RELEASE = "release"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One fenced change: it takes place only while `token` still owns the job."""
+
+    job_id: int
+    token: int
+    kind: TransitionKind
+    delay_s: float = 0.0
+    error: str = ""
+    failure: FailureKind | None = None

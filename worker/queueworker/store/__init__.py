@@ -1,0 +1,44 @@
+"""The only caller of SQL at run time: one method per statement, rows as frozen values."""
+
+from queueworker.store.administration import Administration
+from queueworker.store.completion import complete_in
+from queueworker.store.connection import connect, connect_sync, translated
+from queueworker.store.lag import LagRow, WorkerStateRow
+from queueworker.store.open_claims import OpenClaims
+from queueworker.store.rows import (
+    ClaimRequest,
+    DeadJob,
+    LaneRow,
+    QueueRow,
+    QueueSummary,
+    Renewal,
+    StatDelta,
+    SweptLane,
+    WorkerLoad,
+    WorkerRow,
+    wait_bucket,
+)
+from queueworker.store.store import Store
+
+__all__ = [
+    "Administration",
+    "ClaimRequest",
+    "DeadJob",
+    "LagRow",
+    "LaneRow",
+    "OpenClaims",
+    "QueueRow",
+    "QueueSummary",
+    "Renewal",
+    "StatDelta",
+    "Store",
+    "SweptLane",
+    "WorkerLoad",
+    "WorkerRow",
+    "WorkerStateRow",
+    "complete_in",
+    "connect",
+    "connect_sync",
+    "translated",
+    "wait_bucket",
+]

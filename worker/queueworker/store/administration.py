@@ -1,0 +1,60 @@
+"""What the command line asks of the database: queues, dead letters, lag."""
+
+from collections.abc import Sequence
+
+from queueworker.store.lag import LagRow, WorkerStateRow
+from queueworker.store.rows import DeadJob, QueueRow, QueueSummary
+from queueworker.store.session import Session
+from queueworker.store.statements import statement
+
+
+class Administration(Session):
+    """Rare statements; none of them stands in a worker's hot path."""
+
+    async def queue(self, name: str) -> QueueRow:
+        """Find a queue; create its row at first use."""
+        rows = await self.rows_of(QueueRow, statement("queue_ensure"), {"queue": name})
+        return rows[0]
+
+    async def queue_create(self, name: str) -> QueueRow:
+        """Give a queue a partition of its own; its jobs move there and keep their positions."""
+        await self.fetch(statement("queue_create"), {"queue": name})
+        return await self.queue(name)
+
+    async def queue_list(self) -> list[QueueSummary]:
+        """List all queues with their counts."""
+        return await self.rows_of(QueueSummary, statement("queue_list"), {})
+
+    async def queue_pause(self, name: str) -> bool:
+        """Stop claims from a queue; give whether it exists."""
+        return bool(await self.fetch_value(statement("queue_pause"), _pause(name, paused=True)))
+
+    async def queue_resume(self, name: str) -> bool:
+        """Allow claims from a queue again; give whether it exists."""
+        return bool(await self.fetch_value(statement("queue_pause"), _pause(name, paused=False)))
+
+    async def dead_list(self, queue: str, most: int = 100) -> list[DeadJob]:
+        """List the newest dead letters of a queue."""
+        return await self.rows_of(DeadJob, statement("dead_list"), {"queue": queue, "most": most})
+
+    async def dead_retry(self, queue: str, ids: Sequence[int] | None = None) -> int:
+        """Make dead letters ready again with all their attempts (None: all); give how many."""
+        return int(await self.fetch_value(statement("dead_retry"), {"queue": queue, "ids": ids}))
+
+    async def dead_purge(self, queue: str, ids: Sequence[int] | None = None) -> int:
+        """Delete dead letters (None: all); give how many."""
+        return int(await self.fetch_value(statement("dead_purge"), {"queue": queue, "ids": ids}))
+
+    async def lag(self, queues: Sequence[str]) -> list[LagRow]:
+        """Read the lag of the queues that exist."""
+        return await self.rows_of(LagRow, statement("lag"), {"queues": list(queues)})
+
+    async def worker_state(self, queues: Sequence[str]) -> list[WorkerStateRow]:
+        """List the live workers of these queues."""
+        return await self.rows_of(
+            WorkerStateRow, statement("worker_state"), {"queues": list(queues)}
+        )
+
+
+def _pause(name: str, *, paused: bool) -> dict[str, object]:
+    return {"queue": name, "paused": paused}

@@ -1,0 +1,71 @@
+"""Fenced writes: each takes place only for jobs whose token still matches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from queueworker.errors import StaleToken
+from queueworker.job import Transition, TransitionKind
+from queueworker.store.rows import QueueRow, StatDelta
+from queueworker.store.session import Parameters, Session
+from queueworker.store.statements import partition_statement
+
+Refused = set[tuple[int, int]]
+
+
+async def write(
+    session: Session,
+    queue: QueueRow,
+    transitions: Sequence[Transition],
+    delta: StatDelta,
+    closed: Sequence[int],
+) -> Refused:
+    """Apply all transitions in one statement; give the (id, token) that it refused."""
+    only_successes = all(item.kind is TransitionKind.SUCCEED for item in transitions)
+    name = "complete_succeeded" if only_successes else "complete"
+    query = partition_statement(name, queue.part)
+    rows = await session.fetch(query, completion_parameters(queue, transitions, delta, closed))
+    return {(job_id, token) for job_id, token in rows}
+
+
+def completion_parameters(
+    queue: QueueRow,
+    transitions: Sequence[Transition],
+    delta: StatDelta,
+    closed: Sequence[int],
+) -> Parameters:
+    """Lay transitions out as parallel arrays, and the worker's own counts beside them."""
+    return {
+        "queue_id": queue.id,
+        "ids": [item.job_id for item in transitions],
+        "tokens": [item.token for item in transitions],
+        "kinds": [item.kind.value for item in transitions],
+        "delays_s": [item.delay_s for item in transitions],
+        "errors": [item.error for item in transitions],
+        "failures": [item.failure.value if item.failure else "error" for item in transitions],
+        "closed": list(closed),
+        "started": delta.started,
+        "busy_s": delta.busy_s,
+        "service_count": delta.service_count,
+        "service_sum_s": delta.service_sum_s,
+        "service_sq_sum_s2": delta.service_sq_sum_s2,
+        "wait_buckets": list(delta.waits),
+        "wait_counts": list(delta.waits.values()),
+    }
+
+
+async def complete_in(
+    conn: psycopg.AsyncConnection[Any], queue: QueueRow, job_id: int, token: int
+) -> None:
+    """Complete one job in the caller's transaction on `conn`: it counts if that commits.
+
+    Raises:
+        StaleToken: the job was claimed anew or given back; roll the transaction back.
+    """
+    success = Transition(job_id=job_id, token=token, kind=TransitionKind.SUCCEED)
+    refused = await write(Session(conn), queue, [success], StatDelta(), [])
+    if refused:
+        raise StaleToken(
+            f"job {job_id} was given to another run; this transaction must be rolled back"
+        )

@@ -1,0 +1,116 @@
+"""Connections of a worker, and the one place where psycopg's errors become ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.adapt import Buffer, Loader
+from psycopg.pq import Format
+from typing_extensions import override
+
+from queueworker.dsn import Dsn
+from queueworker.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    EnqueueRefused,
+    PermissionDenied,
+    QueueWorkerError,
+    SchemaMissing,
+)
+
+CONNECT_TIMEOUT_S = 5
+PHRASES = {
+    "28": "the password or the role is wrong; check the DSN",
+    "3D": "the database does not exist; create it or correct the DSN",
+    "53": "the server has no room (connections, memory or disk)",
+    "57": "the server is starting, stopping, or ended the connection",
+}
+MISSING = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,
+)
+REFUSED = (
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.DataException,
+)
+
+
+class JsonbBytesLoader(Loader):
+    """Give the text of a jsonb value as bytes: decoding happens where the job runs."""
+
+    format = Format.BINARY
+
+    @override
+    def load(self, data: Buffer) -> bytes:
+        """Drop the version byte of the binary format."""
+        return bytes(data)[1:]
+
+
+async def connect(dsn: Dsn, *, application_name: str) -> psycopg.AsyncConnection:
+    """Open an autocommit connection tuned for a worker's statements.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached, or refuses.
+    """
+    parameters: dict[str, str | int] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": application_name,
+        **dsn.parameters,
+    }
+    with translated(dsn):
+        conn = await psycopg.AsyncConnection.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # keywords of libpq
+        # The planner would plan claims anew for each set of lanes; all plans here are index scans.
+        await conn.execute("SET plan_cache_mode = force_generic_plan")
+        conn.adapters.register_loader("jsonb", JsonbBytesLoader)
+    return conn
+
+
+def connect_sync(dsn: Dsn, *, application_name: str) -> psycopg.Connection:
+    """Open an autocommit connection for synchronous code (migrations, producers, the lease).
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached, or refuses.
+    """
+    parameters: dict[str, str | int] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": application_name,
+        **dsn.parameters,
+    }
+    with translated(dsn):
+        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # keywords of libpq
+
+
+@contextmanager
+def translated(dsn: Dsn | None = None) -> Iterator[None]:
+    """Raise this package's errors in place of psycopg's, without the server's address or data."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc, dsn) from exc
+
+
+def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
+    """Find the error that tells a caller what to do; only the SQLSTATE and a phrase pass on."""
+    where = f" ({dsn})" if dsn is not None else ""
+    state = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else "no answer"
+    match exc:
+        case psycopg.errors.InsufficientPrivilege():
+            return PermissionDenied(
+                f"the database role lacks a right{where}; grant it queueworker_worker, or run:"
+                " queueworker migrate --create-roles"
+            )
+        case _ if isinstance(exc, MISSING):
+            return SchemaMissing(
+                f"the schema queueworker is missing or old{where}; run: queueworker migrate"
+            )
+        case _ if isinstance(exc, REFUSED):
+            return EnqueueRefused(exc.diag.message_primary or f"the value was refused ({state})")
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            phrase = PHRASES.get((exc.sqlstate or "")[:2], "check that it runs and can be reached")
+            return DatabaseUnavailable(f"cannot use the database{where}: {phrase} ({state})")
+        case _:
+            return DatabaseError(f"the database refused a statement{where} ({state})")

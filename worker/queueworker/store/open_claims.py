@@ -1,0 +1,38 @@
+"""How many jobs of each claim this worker still owes an answer for. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+
+class OpenClaims:
+    """Counts per token; shared by all stores of one worker process.
+
+    A claim row may be deleted only when every job of it is settled in the database: a row closed
+    too early would leave jobs that no rescue finds. So counts fall after a successful write.
+    """
+
+    def __init__(self) -> None:
+        self._open: Counter[int] = Counter()
+
+    def opened(self, token: int, count: int) -> None:
+        """Note a new claim of `count` jobs."""
+        self._open[token] = count
+
+    def closing(self, tokens: Iterable[int]) -> list[int]:
+        """Give the tokens that have nothing left once these jobs (one token each) are settled."""
+        settled = Counter(tokens)
+        waiting = [token for token, count in self._open.items() if count <= 0]
+        return waiting + [
+            token for token, count in settled.items() if 0 < self._open[token] <= count
+        ]
+
+    def settled(self, tokens: Iterable[int], closed: Iterable[int]) -> None:
+        """Note a successful write of these jobs, which deleted the claims `closed`."""
+        for token, count in Counter(tokens).items():
+            if token in self._open:
+                self._open[token] -= count
+        for token in closed:
+            self._open.pop(token, None)
+
+    def __len__(self) -> int:
+        return len(self._open)

@@ -1,0 +1,146 @@
+"""What the store takes and gives: frozen values, no behaviour."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+WAIT_BUCKETS = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A worker as it registers; `id` is new at each process start."""
+
+    id: UUID
+    pod: str
+    namespace: str
+    node: str
+    version: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    slots: int
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLoad:
+    """What a worker reports at each renewal.
+
+    `busy` handlers run, `held` jobs are claimed but not started. A worker of several queues
+    also tells both per queue.
+    """
+
+    slots: int
+    busy: int
+    held: int
+    draining: bool = False
+    oldest_start_age_s: float | None = None
+    busy_by_queue: Mapping[str, int] = field(default_factory=dict)
+    held_by_queue: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """The answer to a renewal; not `alive` means the lease is over and the jobs are lost."""
+
+    alive: bool
+    drain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """A queue as claims need it; `part` is the table that holds its jobs."""
+
+    id: int
+    name: str
+    part: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRow:
+    """One (task, priority) of a queue; no ready job stands at or below `floor`."""
+
+    id: int
+    task: str
+    priority: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """Which jobs to claim.
+
+    `hints[i]` is the position after which lane `lanes[i]` is scanned (its floor, or where this
+    worker's last claim ended). The first `started` jobs in claim order count as started from
+    now on: a worker that starts all at once leaves it at None.
+    """
+
+    queue: QueueRow
+    worker_id: UUID
+    limit: int
+    lanes: Sequence[LaneRow]
+    hints: Sequence[int]
+    started: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatDelta:
+    """What happened since the last report, as only the worker knows it.
+
+    `waits[i]` counts started jobs in wait bucket i (upper edge 0.01 s * sqrt(2)**i, the last
+    one without an edge). The service moments count handlers that ended.
+    """
+
+    started: int = 0
+    busy_s: float = 0.0
+    service_count: int = 0
+    service_sum_s: float = 0.0
+    service_sq_sum_s2: float = 0.0
+    waits: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptLane:
+    """One lane after a sweep; `first_ready_pos` of None means that nothing was looked up."""
+
+    lane: int
+    floor: int
+    first_ready_pos: int | None
+    promoted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSummary:
+    """One line of `queue list`."""
+
+    name: str
+    part: str
+    paused: bool
+    ready: int
+    running: int
+    scheduled: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadJob:
+    """One dead letter."""
+
+    id: int
+    queue: str
+    task: str
+    attempt: int
+    crash_count: int
+    died_age_s: float
+    error: str
+    args: bytes
+
+
+def wait_bucket(wait_s: float) -> int:
+    """Give the index of the wait bucket: the first whose upper edge is not below `wait_s`."""
+    edge_s = 0.01
+    for index in range(WAIT_BUCKETS - 1):
+        if wait_s <= edge_s * 2 ** (index / 2):
+            return index
+    return WAIT_BUCKETS - 1

@@ -1,0 +1,40 @@
+"""One connection and its prepared statements."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, tuple_row
+
+from queueworker.store.connection import translated
+
+Row = TypeVar("Row")
+Parameters = Mapping[str, object]
+Query = sql.SQL | sql.Composed
+
+
+class Session:
+    """Runs prepared statements with binary results; raises this package's errors."""
+
+    def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        self._conn = conn
+
+    async def rows_of(self, kind: type[Row], query: Query, parameters: Parameters) -> list[Row]:
+        """Fetch rows as frozen dataclasses: columns are fields."""
+        with translated():
+            async with self._conn.cursor(binary=True, row_factory=class_row(kind)) as cursor:
+                await cursor.execute(query, parameters, prepare=True)
+                return await cursor.fetchall()
+
+    async def fetch(self, query: Query, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """Fetch plain rows."""
+        with translated():
+            async with self._conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+                await cursor.execute(query, parameters, prepare=True)
+                return await cursor.fetchall() if cursor.description else []
+
+    async def fetch_value(self, query: Query, parameters: Parameters) -> Any:  # the column decides
+        """Fetch the first column of the only row, None without a row."""
+        rows = await self.fetch(query, parameters)
+        return rows[0][0] if rows else None

@@ -1,0 +1,160 @@
+"""What a worker asks of the database."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from queueworker.job import ClaimedJob, Transition, TransitionKind
+from queueworker.store import completion
+from queueworker.store.administration import Administration
+from queueworker.store.open_claims import OpenClaims
+from queueworker.store.rows import (
+    ClaimRequest,
+    LaneRow,
+    QueueRow,
+    Renewal,
+    StatDelta,
+    SweptLane,
+    WorkerLoad,
+    WorkerRow,
+)
+from queueworker.store.statements import partition_statement, statement
+
+NOTHING = StatDelta()
+
+
+class Store(Administration):
+    """One connection's statements; not for use by two tasks at once.
+
+    All stores of one worker share one `OpenClaims`.
+    """
+
+    def __init__(
+        self, conn: psycopg.AsyncConnection[Any], open_claims: OpenClaims | None = None
+    ) -> None:
+        super().__init__(conn)
+        self._open_claims = OpenClaims() if open_claims is None else open_claims
+
+    async def schema_version(self) -> int:
+        """Give the number of the last applied migration.
+
+        Raises:
+            SchemaMissing: there is none.
+        """
+        return int(await self.fetch_value(statement("schema_version"), {}))
+
+    async def register(self, worker: WorkerRow) -> None:
+        """Start a worker's lease."""
+        await self.fetch(
+            statement("worker_register"),
+            {
+                "id": worker.id,
+                "pod": worker.pod,
+                "namespace": worker.namespace,
+                "node": worker.node,
+                "version": worker.version,
+                "queues": list(worker.queues),
+                "tasks": list(worker.tasks),
+                "slots": worker.slots,
+                "ttl_s": worker.ttl_s,
+            },
+        )
+
+    async def renew(self, worker_id: UUID, ttl_s: float, load: WorkerLoad) -> Renewal:
+        """Lengthen the lease and report the load; an ended lease cannot be renewed."""
+        rows = await self.fetch(
+            statement("worker_renew"),
+            {
+                "id": worker_id,
+                "ttl_s": ttl_s,
+                "slots": load.slots,
+                "busy": load.busy,
+                "held": load.held,
+                "draining": load.draining,
+                "oldest_start_age_s": load.oldest_start_age_s,
+                "load_queues": list(load.busy_by_queue),
+                "load_busy": list(load.busy_by_queue.values()),
+                "load_held": [load.held_by_queue.get(name, 0) for name in load.busy_by_queue],
+            },
+        )
+        return Renewal(alive=bool(rows), drain=bool(rows) and bool(rows[0][0]))
+
+    async def deregister(self, worker_id: UUID) -> None:
+        """End the lease; claims that are left over are rescued."""
+        await self.fetch(statement("worker_deregister"), {"id": worker_id})
+
+    async def lanes(self, queue_id: int, tasks: Collection[str]) -> list[LaneRow]:
+        """List the lanes of these tasks, higher priority first; none while the queue is paused."""
+        parameters = {"queue_id": queue_id, "tasks": list(tasks)}
+        return await self.rows_of(LaneRow, statement("lanes"), parameters)
+
+    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
+        """Claim up to `limit` ready jobs under one new token, in the order to start them."""
+        if not request.lanes or request.limit < 1:
+            return []
+        jobs = await self.rows_of(
+            ClaimedJob,
+            partition_statement("claim", request.queue.part),
+            {
+                "queue_id": request.queue.id,
+                "worker_id": request.worker_id,
+                "most": request.limit,
+                "lanes": [lane.id for lane in request.lanes],
+                "priorities": [lane.priority for lane in request.lanes],
+                "hints": list(request.hints),
+                "started": request.limit if request.started is None else request.started,
+            },
+        )
+        if jobs:
+            self._open_claims.opened(jobs[0].token, len(jobs))
+        return jobs
+
+    async def mark_started(self, token: int, count: int) -> None:
+        """Note that the first `count` jobs of a claim may start now: a crash charges only them."""
+        await self.fetch(statement("claim_started"), {"token": token, "started": count})
+
+    async def complete(
+        self,
+        queue: QueueRow,
+        transitions: Sequence[Transition],
+        delta: StatDelta = NOTHING,
+    ) -> set[tuple[int, int]]:
+        """Apply fenced transitions in one round trip; give the (id, token) that were refused."""
+        tokens = [item.token for item in transitions]
+        closed = self._open_claims.closing(tokens)
+        written = [item for item in transitions if item.kind is not TransitionKind.SETTLED]
+        refused = await completion.write(self, queue, written, delta, closed)
+        if refused:
+            refused = await self._again_if_moved(queue, written, refused)
+        self._open_claims.settled(tokens, closed)
+        return refused
+
+    async def release(self, queue: QueueRow, token: int, ids: Collection[int]) -> int:
+        """Give jobs back uncharged; give how many were still this token's."""
+        back = [Transition(job_id=i, token=token, kind=TransitionKind.RELEASE) for i in ids]
+        return len(back) - len(await self.complete(queue, back))
+
+    async def sweep(self, queue_id: int, lane_ids: Collection[int]) -> list[SweptLane]:
+        """Promote due jobs, raise floors, rescue, roll counters up; once a second per queue."""
+        parameters = {"queue_id": queue_id, "lanes": list(lane_ids)}
+        return await self.rows_of(SweptLane, statement("sweep"), parameters)
+
+    async def rescue(self) -> int:
+        """Give back the jobs of all workers whose lease is over; give how many."""
+        return int(await self.fetch_value(statement("rescue"), {}))
+
+    async def set_idle(self, queue_id: int, *, idle: bool) -> None:
+        """Ask for a wake-up at the next enqueue, or withdraw that."""
+        await self.fetch(statement("set_idle"), {"queue_id": queue_id, "idle": idle})
+
+    async def _again_if_moved(
+        self, queue: QueueRow, written: Sequence[Transition], refused: set[tuple[int, int]]
+    ) -> set[tuple[int, int]]:
+        # `queue create` moves a queue's rows: what the old table refused may stand in the new one.
+        now = await self.queue(queue.name)
+        if now.part == queue.part:
+            return refused
+        rest = [item for item in written if (item.job_id, item.token) in refused]
+        return await completion.write(self, now, rest, NOTHING, [])
