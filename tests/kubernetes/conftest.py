@@ -1,0 +1,40 @@
+"""One API server for the session, a namespace for each test."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.controlplane import ApiServer, run_api_server
+
+CRD = Path(__file__).parents[2] / "crds" / "queueworkers.queueworker.dev.yaml"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.kubernetes)
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """Run a real API server (etcd and kube-apiserver): no controllers, no nodes."""
+    with run_api_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def crd(api_server: ApiServer) -> ApiServer:
+    """Install the QueueWorker resource and wait until it is served."""
+    api_server.kubectl("apply", "--server-side", "-f", CRD)
+    api_server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+    return api_server
+
+
+@pytest.fixture
+def namespace(api_server: ApiServer) -> str:
+    """Give the name of a fresh namespace; it goes with the API server."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    api_server.kubectl("create", "namespace", name)
+    return name
