@@ -24,7 +24,7 @@ from queueworker_operator.kube.credentials import Credentials
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 PAGE = 500
-DEADLINE_S = 10.0
+DEADLINE_S = 4.0  # shorter than what a lease lasts beyond its holder (see leader.py)
 CONNECT_S = 5.0
 
 

@@ -1,0 +1,151 @@
+"""What the watch streams told about Deployments and pods. Fed by handlers, read by targets."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from queueworker_operator.target.objects import (
+    Deployment,
+    Pod,
+    Requirement,
+    age_s,
+    aged,
+    deployment_of,
+    pod_of,
+    version_of,
+)
+
+Body = Mapping[str, Any]
+Key = tuple[str, str]
+REMEMBERED_GONE = 20_000
+
+
+class ClusterCache:
+    """Deployments, pods (indexed by label), and the pods that ended since.
+
+    Args:
+        clock: Monotonic seconds.
+        wall: Epoch seconds, to age the pods that were there before us.
+    """
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._deployments: dict[Key, Deployment] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._by_label: dict[tuple[str, str, str], dict[str, Pod]] = {}
+        self._gone: deque[tuple[int, Pod]] = deque(maxlen=REMEMBERED_GONE)
+        self._gone_count = 0
+
+    @property
+    def gone_count(self) -> int:
+        """How many pods or containers ended so far: a place in their history."""
+        return self._gone_count
+
+    def deployment(self, namespace: str, name: str) -> Deployment | None:
+        """Give one Deployment as it was last seen."""
+        return self._deployments.get((namespace, name))
+
+    def put_deployment(self, body: Body) -> None:
+        """Take a Deployment's new body; an older one than is known is ignored."""
+        key = key_of(body)
+        before = self._deployments.get(key)
+        if before is None or before.uid != body["metadata"].get("uid", ""):
+            self._deployments[key] = deployment_of(body, None)
+        elif version_of(body) >= before.version:
+            self._deployments[key] = deployment_of(body, before)
+
+    def drop_deployment(self, key: Key) -> None:
+        """Forget a deleted Deployment."""
+        self._deployments.pop(key, None)
+
+    def note_scaled(self, key: Key, replicas: int, version: str) -> None:
+        """Take what the API server answered to our own write, before the watch tells."""
+        before = self._deployments.get(key)
+        if before is not None:
+            number = int(version) if version.isdecimal() else before.version
+            self._deployments[key] = replace(before, replicas=replicas, version=number)
+
+    def put_pod(self, body: Body, *, just_created: bool = False) -> None:
+        """Take a pod's new body; an older one than is known is ignored."""
+        now_s = self._clock()
+        before = self._pods.get(key_of(body))
+        if before is not None and before.uid == body["metadata"].get("uid", ""):
+            if version_of(body) < before.version:
+                return
+        elif before is not None:
+            self._note_gone(before)
+        created_s = now_s if just_created else now_s - age_s(body, self._wall())
+        pod = aged(pod_of(body, created_s), before, now_s)
+        self._unlink(before)
+        self._link(pod)
+        known = before if before is not None and before.uid == pod.uid else None
+        if known is not None and _ended_since(known, pod):
+            self._note_gone(pod)
+
+    def drop_pod(self, key: Key) -> None:
+        """Forget a deleted pod; its leases may end."""
+        pod = self._pods.pop(key, None)
+        if pod is not None:
+            self._unlink(pod)
+            self._note_gone(pod)
+
+    def pods_of(self, namespace: str, selector: Collection[Requirement]) -> list[Pod]:
+        """List the pods that `selector` matches; an empty selector matches none."""
+        if not selector:
+            return []
+        candidates = self._candidates(namespace, selector)
+        return [
+            pod
+            for pod in candidates
+            if pod.namespace == namespace and all(rule.holds(pod.labels) for rule in selector)
+        ]
+
+    def gone_since(self, place: int) -> Iterable[Pod]:
+        """List the pods that died, vanished or restarted a container after `place`."""
+        return [pod for number, pod in self._gone if number > place]
+
+    def keys_of_pods(self) -> Collection[Key]:
+        """Name all cached pods."""
+        return tuple(self._pods)
+
+    def keys_of_deployments(self) -> Collection[Key]:
+        """Name all cached Deployments."""
+        return tuple(self._deployments)
+
+    def _candidates(self, namespace: str, selector: Collection[Requirement]) -> Iterable[Pod]:
+        exact = [
+            self._by_label.get((namespace, rule.label, rule.values[0]), {})
+            for rule in selector
+            if rule.operator == "In" and len(rule.values) == 1
+        ]
+        return min(exact, key=len).values() if exact else self._pods.values()
+
+    def _note_gone(self, pod: Pod) -> None:
+        self._gone_count += 1
+        self._gone.append((self._gone_count, pod))
+
+    def _link(self, pod: Pod) -> None:
+        self._pods[pod.key] = pod
+        for label, value in pod.labels.items():
+            self._by_label.setdefault((pod.namespace, label, value), {})[pod.name] = pod
+
+    def _unlink(self, pod: Pod | None) -> None:
+        if pod is None:
+            return
+        for label, value in pod.labels.items():
+            entry = (pod.namespace, label, value)
+            members = self._by_label.get(entry, {})
+            members.pop(pod.name, None)
+            if not members:
+                self._by_label.pop(entry, None)
+
+
+def key_of(body: Body) -> Key:
+    """Name an object: namespace and name."""
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def _ended_since(before: Pod, pod: Pod) -> bool:
+    return (pod.ended and not before.ended) or pod.restarts > before.restarts

@@ -1,0 +1,166 @@
+"""A Deployment as a target: reads the caches, writes `/scale` and the pod-deletion-cost."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from queueworker_operator.decision.model import Replicas
+from queueworker_operator.errors import (
+    AccessDenied,
+    ClusterUnavailable,
+    ObjectChanged,
+    ObjectMissing,
+    TargetConflict,
+    TargetUnavailable,
+)
+from queueworker_operator.kube import Client, api
+from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.objects import Deployment, Pod
+
+logger = logging.getLogger(__name__)
+
+VICTIM_COST = -100
+
+
+@dataclass(slots=True)
+class StartUps:
+    """Start-up times of the pods seen becoming Ready, since the operator started."""
+
+    count: int = 0
+    sum_s: float = 0.0
+    sq_sum_s2: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.count += 1
+        self.sum_s += seconds
+        self.sq_sum_s2 += seconds * seconds
+
+
+class DeploymentTarget:
+    """The `Target` of one Deployment.
+
+    Args:
+        cache: What the watch streams told.
+        client: For the two writes.
+        namespace: Where the Deployment lives.
+        name: Its name.
+        clock: Monotonic seconds, the cache's.
+    """
+
+    def __init__(
+        self,
+        cache: ClusterCache,
+        client: Client,
+        *,
+        namespace: str,
+        name: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._cache = cache
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._clock = clock
+        self._start_ups = StartUps()
+        self._counted: frozenset[str] = frozenset()
+        self._gone_place = cache.gone_count
+        self._read: api.Scale | None = None
+        self._preferred: frozenset[str] = frozenset()
+
+    def read(self) -> Replicas | None:
+        """Give the Deployment as the caches know it; None when it does not exist."""
+        deployment = self._deployment()
+        if deployment is None:
+            self._read = None
+            return None
+        pods = self._live(deployment)
+        self._count_start_ups(pods)
+        self._read = api.Scale(replicas=deployment.replicas, version=str(deployment.version))
+        now_s = self._clock()
+        staying = [pod for pod in pods if not pod.terminating]
+        return Replicas(
+            current=deployment.replicas,
+            ready=sum(pod.ready for pod in staying),
+            starting_ages_s=tuple(now_s - pod.created_s for pod in staying if not pod.ready),
+            draining=len(pods) - len(staying),
+            start_up_count=self._start_ups.count,
+            start_up_sum_s=self._start_ups.sum_s,
+            start_up_sq_sum_s2=self._start_ups.sq_sum_s2,
+            rollout=deployment.two_templates,
+        )
+
+    def pods(self) -> Collection[str]:
+        """Name the live pods (not terminating), registered or not."""
+        deployment = self._deployment()
+        if deployment is None:
+            return ()
+        return tuple(pod.name for pod in self._live(deployment) if not pod.terminating)
+
+    def take_gone(self) -> tuple[str, ...]:
+        """Name the pods that died, vanished or restarted their container since the last call."""
+        place, self._gone_place = self._gone_place, self._cache.gone_count
+        deployment = self._deployment()
+        if deployment is None:
+            return ()
+        gone = self._cache.gone_since(place)
+        return tuple({pod.name for pod in gone if _belongs(pod, deployment)})
+
+    def grace_s(self) -> float:
+        """Give the seconds between SIGTERM and SIGKILL of one pod."""
+        deployment = self._deployment()
+        return deployment.grace_s if deployment else 0.0
+
+    async def scale(self, desired: int) -> None:
+        """Write `/scale`, only if it still has what `read` showed.
+
+        Raises:
+            TargetConflict: somebody else changed it meanwhile.
+            TargetUnavailable: the write did not happen; the message says what to do.
+        """
+        if self._read is None:
+            raise TargetUnavailable(f"deployment {self._namespace}/{self._name} does not exist")
+        place = (self._client, self._namespace, self._name)
+        try:
+            scale = await api.set_scale_where(*place, (self._read, desired))
+        except ObjectChanged as exc:
+            raise TargetConflict(str(exc)) from exc
+        except (AccessDenied, ClusterUnavailable, ObjectMissing) as exc:
+            raise TargetUnavailable(str(exc)) from exc
+        self._cache.note_scaled((self._namespace, self._name), scale.replicas, scale.version)
+
+    async def prefer(self, victims: Collection[str]) -> None:
+        """Lower the deletion cost of `victims`, once each. Best effort: the drain protects jobs."""
+        self._preferred &= frozenset(self.pods())
+        new = [pod for pod in victims if pod not in self._preferred]
+        results = await asyncio.gather(*map(self._lower_cost, new))
+        self._preferred |= {pod for pod, lowered in zip(new, results, strict=True) if lowered}
+
+    async def _lower_cost(self, pod: str) -> bool:
+        try:
+            await api.set_deletion_cost(self._client, self._namespace, pod, VICTIM_COST)
+        except ObjectMissing:
+            return False
+        except (AccessDenied, ClusterUnavailable, ObjectChanged) as exc:
+            logger.warning("pod %s/%s is not preferred at scale-in: %s", self._namespace, pod, exc)
+            return False
+        return True
+
+    def _deployment(self) -> Deployment | None:
+        return self._cache.deployment(self._namespace, self._name)
+
+    def _live(self, deployment: Deployment) -> list[Pod]:
+        found = self._cache.pods_of(self._namespace, deployment.pods_labels)
+        return [pod for pod in found if not pod.ended]
+
+    def _count_start_ups(self, pods: Collection[Pod]) -> None:
+        for pod in pods:
+            if pod.start_up_s is not None and pod.uid not in self._counted:
+                self._start_ups.add(pod.start_up_s)
+        self._counted = frozenset(pod.uid for pod in pods if pod.start_up_s is not None)
+
+
+def _belongs(pod: Pod, deployment: Deployment) -> bool:
+    same = pod.namespace == deployment.namespace
+    return same and all(rule.holds(pod.labels) for rule in deployment.pods_labels)
