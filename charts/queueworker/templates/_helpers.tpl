@@ -1,0 +1,86 @@
+{{- define "queueworker.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "queueworker.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "queueworker.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "queueworker.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "queueworker.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "queueworker.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "queueworker.labels" -}}
+{{ include "queueworker.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "queueworker.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "queueworker.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- /* An image by digest where one is pinned, else by tag; call with (dict "image" IMAGE "root" $). */ -}}
+{{- define "queueworker.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The watched namespaces as a JSON list; none in cluster scope. */ -}}
+{{- define "queueworker.namespaces" -}}
+{{- if eq .Values.scope "Cluster" -}}
+{{- if .Values.watchNamespaces -}}
+{{- fail "watchNamespaces has no meaning with scope Cluster: empty it, or set scope to Namespaced" -}}
+{{- end -}}
+[]
+{{- else -}}
+{{- .Values.watchNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Everything the operator may do where QueueWorkers live. No list or watch of Secrets. */ -}}
+{{- define "queueworker.rules" -}}
+- apiGroups: [queueworker.dev]
+  resources: [queueworkers]
+  verbs: [get, list, watch]
+- apiGroups: [queueworker.dev]
+  resources: [queueworkers/status]
+  verbs: [patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch{{ if .Values.rbac.podDeletionCost }}, patch{{ end }}]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+  {{- with .Values.secretNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+{{- end }}
