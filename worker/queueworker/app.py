@@ -1,0 +1,191 @@
+"""An application: its tasks, and how their jobs are enqueued."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+
+import psycopg
+
+from queueworker import enqueue as statements
+from queueworker.context import Context
+from queueworker.dsn import Dsn
+from queueworker.errors import AppNotFound
+from queueworker.job import Job
+from queueworker.retry import Backoff, exponential
+from queueworker.settings import Settings
+from queueworker.task import Executor, Task, TaskOptions, TaskRegistry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskDecorator(Protocol):
+    """Turns a function into a `Task`; a first parameter `ctx: Context` leaves the typed call."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class App:
+    """Tasks by name and the database that their jobs go to.
+
+    `dsn` of None is read from QUEUEWORKER_DSN at the first enqueue, not at import.
+    """
+
+    def __init__(self, dsn: str | None = None) -> None:
+        self._dsn = None if dsn is None else Dsn.parse(dsn)
+        self._producer = statements.Producer()
+        self.tasks = TaskRegistry()
+
+    def task(
+        self,
+        *,
+        queue: str = "default",
+        priority: int = 0,
+        max_attempts: int = 5,
+        backoff: Backoff | None = None,
+        timeout_s: float | None = None,
+        executor: str = "auto",
+        name: str | None = None,
+    ) -> TaskDecorator:
+        """Register the decorated function as a task named `name`, or as the function is.
+
+        `executor` "auto" runs `async def` in the event loop and `def` in a thread; "process" runs
+        a `def` in a process of its own, which is killed at the deadline.
+        """
+        options = TaskOptions(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff=backoff or exponential(),
+            timeout_s=timeout_s,
+            executor=Executor(executor),
+        )
+
+        def register(function: Callable[..., Any], /) -> Task[..., Any]:
+            task: Task[..., Any] = Task(function, name or function.__name__, options)
+            self.tasks.add(task)
+            return task
+
+        return register  # type: ignore[return-value]  # one body for both overloads
+
+    def include(self, other: "App") -> None:
+        """Take over all tasks of another app, so that a domain can keep its own module."""
+        for task in other.tasks:
+            self.tasks.add(task)
+
+    async def enqueue(
+        self,
+        job: Job,
+        conn: psycopg.AsyncConnection[Any] | None = None,
+        *,
+        run_at: datetime | None = None,
+        delay_s: float | None = None,
+        unique_key: str | None = None,
+        priority: int | None = None,
+    ) -> int | None:
+        """Enqueue a job; give its id, or None when the unique key is taken.
+
+        With `conn` it happens in that connection's transaction: commit publishes it.
+
+        Raises:
+            EnqueueRefused: the job is out of bounds (size, depth, priority, ...).
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        when = statements.When(
+            run_at=run_at, delay_s=delay_s, unique_key=unique_key, priority=priority
+        )
+        if conn is not None:
+            return await statements.enqueue(conn, job, when)
+        return await self._producer.enqueue(self.dsn, job, when)
+
+    async def enqueue_many(
+        self, jobs: Sequence[Job], conn: psycopg.AsyncConnection[Any] | None = None
+    ) -> list[int | None]:
+        """Enqueue all jobs or none, in one round trip."""
+        if conn is not None:
+            return await statements.enqueue_many(conn, jobs)
+        return await self._producer.enqueue_many(self.dsn, jobs)
+
+    def enqueue_sync(
+        self,
+        job: Job,
+        conn: psycopg.Connection[Any] | None = None,
+        *,
+        run_at: datetime | None = None,
+        delay_s: float | None = None,
+        unique_key: str | None = None,
+        priority: int | None = None,
+    ) -> int | None:
+        """Enqueue from synchronous code (Django, Flask); see `enqueue`."""
+        when = statements.When(
+            run_at=run_at, delay_s=delay_s, unique_key=unique_key, priority=priority
+        )
+        if conn is not None:
+            return statements.enqueue_sync(conn, job, when)
+        return self._producer.enqueue_sync(self.dsn, job, when)
+
+    def enqueue_many_sync(
+        self, jobs: Sequence[Job], conn: psycopg.Connection[Any] | None = None
+    ) -> list[int | None]:
+        """Enqueue all jobs or none from synchronous code."""
+        if conn is not None:
+            return statements.enqueue_many_sync(conn, jobs)
+        return self._producer.enqueue_many_sync(self.dsn, jobs)
+
+    @property
+    def dsn(self) -> Dsn:
+        """Give the database's address; without one, say how to set it."""
+        if self._dsn is None:
+            self._dsn = Settings.from_env().required_dsn
+        return self._dsn
+
+    async def close(self) -> None:
+        """Close this app's own connections."""
+        await self._producer.close()
+
+    def close_sync(self) -> None:
+        """Close the connection of synchronous enqueues."""
+        self._producer.close_sync()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def load_app(reference: str) -> App:
+    """Import `module:attribute` (the attribute is `app` unless given) and give the app there.
+
+    Raises:
+        AppNotFound: the module or the attribute does not exist, or is no app.
+    """
+    module_name, _, attribute = reference.partition(":")
+    attribute = attribute or "app"
+    if not module_name:
+        raise AppNotFound("no app is named; give --app MODULE:APP or set QUEUEWORKER_APP")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as exc:
+        raise AppNotFound(
+            f"cannot import module {module_name!r} ({exc}); correct --app, or run where it is"
+        ) from exc
+    app = getattr(module, attribute, None)
+    if not isinstance(app, App):
+        raise AppNotFound(
+            f"module {module_name!r} has no App named {attribute!r}; give --app MODULE:APP"
+        )
+    return app
