@@ -84,3 +84,6 @@ class LagSource(Protocol):
 
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
         """Append to the bounded history of decisions (the last 200 a name)."""
+
+    async def close(self) -> None:
+        """Give back the connections; the loop calls it when it ends."""

@@ -1,0 +1,171 @@
+"""Bring the target to what was decided: out at once, in through drains."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from queueworker_operator.controller import scale_in
+from queueworker_operator.controller.ports import Ports, fact_of
+from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.controller.watch import Watch
+from queueworker_operator.decision.model import Mode
+from queueworker_operator.decision.scale_in import PodLoad
+from queueworker_operator.errors import (
+    GrantMissing,
+    LagUnavailable,
+    TargetConflict,
+    TargetUnavailable,
+)
+from queueworker_operator.lag import QueueLag, WorkerState
+from queueworker_operator.report import Fact
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Action:
+    """Acts on one verdict, once. `facts` collects what a person should know."""
+
+    ports: Ports
+    watch: Watch
+    verdict: Verdict
+    lags: Sequence[QueueLag]
+    facts: dict[Fact, str]
+    written: int | None = None
+
+    async def run(self) -> int | None:
+        """Act; give what the target was asked for, None for nothing."""
+        decision = self.verdict.decision
+        automatic = self.verdict.policy.mode is Mode.AUTO
+        try:
+            await self._drain(self._wanted() if automatic else 0)
+        except LagUnavailable as exc:
+            self.facts[fact_of(exc)] = str(exc)
+        if automatic and decision.desired > decision.current:
+            await self._scale(decision.desired)
+        return self.written
+
+    def _wanted(self) -> int:
+        """Count the pods that are to go; none in a rollout, which ends pods by its own order."""
+        decision = self.verdict.decision
+        return 0 if self.verdict.replicas.rollout else max(0, decision.current - decision.desired)
+
+    async def _drain(self, wanted: int) -> None:
+        watch, now_s = self.watch, self.ports.clock()
+        if self.verdict.sample is None or watch.asked is not None:
+            return  # no data, or the target's caches do not show our last write yet
+        await self._adopt()
+        if not wanted and not watch.scale_in.is_under_way:
+            return
+        pods = tuple(watch.assignment.target.pods())
+        try:
+            loads = await self._loads() if wanted else ()
+        except GrantMissing as exc:
+            await self._scale_without_drain(exc)
+            return
+        step = scale_in.step(
+            watch.scale_in,
+            scale_in.Scene(
+                now_s=now_s,
+                wanted=wanted,
+                pods=pods,
+                loads=loads,
+                starting=len(self.verdict.replicas.starting_ages_s),
+                patience_s=self._patience_s(),
+                spare_s=self.ports.settings.spare_s,
+            ),
+        )
+        await self._take(step)
+
+    async def _take(self, step: scale_in.Step) -> None:
+        source, watch = self.ports.source, self.watch
+        if step.undo:
+            await source.set_drain(step.undo, drain=False)
+            logger.info("%s: drain undone for %d workers", watch.assignment.key, len(step.undo))
+        try:
+            if step.drain:
+                await source.set_drain(step.drain, drain=True)
+                logger.info("%s: %d workers drain", watch.assignment.key, len(step.drain))
+        except GrantMissing as exc:
+            await self._scale_without_drain(exc)
+            return
+        watch.scale_in = step.memory
+        if step.blocked:
+            self.facts[Fact.SCALE_IN_BLOCKED] = step.blocked
+        if step.retire and await self._scale(
+            self.verdict.replicas.current - len(step.retire), prefer=step.retire
+        ):
+            watch.scale_in = step.memory.retire(step.retire, self.ports.clock())
+
+    async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
+        """Record, then write; a write that fails is tried again at the next tick."""
+        target = self.watch.assignment.target
+        await self._record(desired)
+        try:
+            if prefer:
+                await target.prefer(prefer)
+            await target.scale(desired)
+        except TargetConflict as exc:
+            self.facts[Fact.TARGET_CONFLICT] = str(exc)
+            return False
+        except TargetUnavailable as exc:
+            self.facts[Fact.TARGET_UNAVAILABLE] = str(exc)
+            return False
+        self.watch.has_asked(desired, self.ports.clock())
+        self.written = desired
+        return True
+
+    async def _scale_without_drain(self, missing: GrantMissing) -> None:
+        """Scale in all the same: SIGTERM drains a worker too, within its grace only."""
+        text = f"pods are ended by SIGTERM alone, within their grace: {missing}"
+        self.facts[Fact.GRANT_MISSING] = text
+        await self._scale(self.verdict.decision.desired)
+
+    async def _record(self, desired: int) -> None:
+        try:
+            await self.ports.source.record_decision(
+                self.watch.assignment.key, to_json(self.verdict, desired)
+            )
+        except LagUnavailable as exc:
+            logger.warning("%s: a decision was not recorded: %s", self.watch.assignment.key, exc)
+
+    async def _adopt(self) -> None:
+        """Take over drains that an earlier controller began; looked for once."""
+        if self.watch.adopted:
+            return
+        if any(lag.draining_workers for lag in self.lags):
+            rows = await self.ports.source.workers(self.watch.assignment.queues)
+            drained = frozenset(row.worker_id for row in rows if row.drain)
+            loads = tuple(map(load_of, rows))
+            self.watch.scale_in = self.watch.scale_in.adopt(loads, drained, self.ports.clock())
+        self.watch.adopted = True
+
+    async def _loads(self) -> tuple[PodLoad, ...]:
+        rows = await self.ports.source.workers(self.watch.assignment.queues)
+        return tuple(map(load_of, rows))
+
+    def _patience_s(self) -> float:
+        settings = self.ports.settings
+        grace_s = self.watch.assignment.target.grace_s()
+        return min(max(grace_s, settings.patience_min_s), settings.patience_max_s)
+
+
+def load_of(row: WorkerState) -> PodLoad:
+    """Give a worker's row in the words of the decision."""
+    return PodLoad(
+        pod=row.pod,
+        worker_id=row.worker_id,
+        busy=row.busy,
+        held=row.held,
+        draining=row.draining,
+        age_s=row.started_age_s,
+        oldest_start_age_s=row.oldest_start_age_s,
+    )
+
+
+async def release(ports: Ports, watch: Watch) -> None:
+    """Undo all drains of a watch that ends; a worker must not idle for a controller that left."""
+    worker_ids = watch.scale_in.worker_ids()
+    watch.scale_in = replace(scale_in.ScaleIn())
+    if worker_ids:
+        await ports.source.set_drain(worker_ids, drain=False)

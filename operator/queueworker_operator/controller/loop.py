@@ -1,0 +1,208 @@
+"""The loop of one database: one read for all its queues, then one step for each QueueWorker."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CollectorRegistry
+
+from queueworker_operator.controller.act import release
+from queueworker_operator.controller.pace import Pace
+from queueworker_operator.controller.ports import Ports, Reading
+from queueworker_operator.controller.step import failed_report, step
+from queueworker_operator.controller.watch import Assignment, Watch
+from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag import LagSource
+from queueworker_operator.metrics import Metrics
+from queueworker_operator.report import Fact, Reporter
+from queueworker_operator.settings import LoopSettings
+
+logger = logging.getLogger(__name__)
+
+FINISH_WITHIN_S = 5.0
+
+
+class DatabaseLoop:
+    """Reads each second or when woken, decides each QueueWorker, acts while `may_write`.
+
+    `run` closes the source when it ends. `last_tick_at` is by `clock`, for a liveness probe.
+    """
+
+    def __init__(
+        self,
+        source: LagSource,
+        reporter: Reporter,
+        *,
+        may_write: Callable[[], bool],
+        settings: LoopSettings,
+        clock: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._ports = Ports(
+            source=source,
+            reporter=reporter,
+            may_write=may_write,
+            settings=settings,
+            clock=clock,
+            metrics=metrics or Metrics(CollectorRegistry(), clock),
+        )
+        self._watches: dict[str, Watch] = {}
+        self._ended: list[Watch] = []
+        self._woken = asyncio.Event()
+        self._pace = Pace(
+            read_at_s=clock() - settings.read_every_s, early_left=settings.early_reads
+        )
+        self._tended: frozenset[str] = frozenset()
+        self._tended_at_s = clock() - settings.tend_every_s
+        self.last_tick_at = clock()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Begin to watch a QueueWorker, or take over its new spec; what was learned stays."""
+        watch = self._watches.get(assignment.key)
+        if watch is not None and watch.assignment.target is assignment.target:
+            watch.assignment = assignment
+        else:
+            self.forget(assignment.key)
+            self._watches[assignment.key] = Watch(assignment=assignment)
+        self.wake()
+
+    def forget(self, key: str) -> None:
+        """Stop watching a QueueWorker; its target is left as it is, drains are undone."""
+        watch = self._watches.pop(key, None)
+        self._ports.metrics.forget(key)
+        if watch is not None and watch.scale_in.is_under_way:
+            self._ended.append(watch)
+            self.wake()
+
+    def wake(self) -> None:
+        """Ask for a tick now, at most a few a second."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled; then save what was learned, undo drains and close the source."""
+        try:
+            while True:
+                await self.tick()
+                await self._pause()
+        finally:
+            await self._finish()
+
+    async def tick(self) -> None:
+        """Read once and step every QueueWorker; nothing that fails here ends the loop."""
+        self._pace = self._pace.began(self._ports.clock(), self._ports.settings)
+        self._woken.clear()
+        reading = await self._read()
+        watches = tuple(self._watches.values())
+        await asyncio.gather(*(self._step(watch, reading) for watch in watches))
+        if self._ports.may_write() and reading.trouble is None:
+            await self._attempt("tend queues without workers", self._tend(reading))
+            await self._attempt("undo drains", self._release_ended())
+            for watch in watches:
+                if self._is_save_due(watch):
+                    await self._attempt("save what was learned", self._save(watch))
+        self.last_tick_at = self._ports.clock()
+
+    async def _read(self) -> Reading:
+        began_s = self._ports.clock()
+        queues = {q for watch in self._watches.values() for q in watch.assignment.queues}
+        if not queues:
+            return Reading(read_at_s=began_s)
+        try:
+            lags = await self._ports.source.read(sorted(queues))
+        except LagUnavailable as exc:
+            self._ports.metrics.metric_read_failures.inc()
+            return Reading(read_at_s=began_s, trouble=exc)
+        except Exception as exc:
+            logger.exception("reading the lag failed")
+            kind = type(exc).__name__
+            trouble = LagUnavailable(f"reading the lag failed ({kind}): see the operator's log")
+            return Reading(read_at_s=began_s, trouble=trouble)
+        self._ports.metrics.metric_read_seconds.observe(self._ports.clock() - began_s)
+        return Reading(read_at_s=began_s, lags=lags)
+
+    async def _step(self, watch: Watch, reading: Reading) -> None:
+        """Run one step behind a bulkhead: its failure or its slowness is its own."""
+        try:
+            async with asyncio.timeout(self._ports.settings.step_deadline_s):
+                await step(self._ports, watch, reading)
+        except Exception as exc:
+            logger.exception("%s: a tick failed", watch.assignment.key)
+            await self._attempt("report a failed tick", self._report_failure(watch, exc))
+
+    async def _report_failure(self, watch: Watch, error: Exception) -> None:
+        if self._ports.may_write():
+            report = failed_report(watch, error)
+            watch.reported = (None, None, frozenset({Fact.STEP_FAILED}))
+            await self._ports.reporter.report(watch.assignment.key, report)
+
+    async def _tend(self, reading: Reading) -> None:
+        """Do a worker's sweep where none lives: at once when the last one went, then each 5 s."""
+        now_s = self._ports.clock()
+        alone = frozenset(queue for queue, lag in reading.lags.items() if not lag.workers)
+        overdue = now_s - self._tended_at_s >= self._ports.settings.tend_every_s
+        if alone and (overdue or alone - self._tended):
+            self._tended_at_s = now_s
+            await self._ports.source.tend(sorted(alone))
+        self._tended = alone
+
+    async def _release_ended(self) -> None:
+        while self._ended:
+            await release(self._ports, self._ended[-1])
+            self._ended.pop()
+
+    def _is_save_due(self, watch: Watch) -> bool:
+        if not watch.restored or watch.observed_at_s is None:
+            return False
+        now_s = self._ports.clock()
+        if watch.saved_at_s is None:
+            watch.saved_at_s = now_s
+        return now_s - watch.saved_at_s >= self._ports.settings.save_every_s
+
+    async def _save(self, watch: Watch) -> None:
+        watch.saved_at_s = self._ports.clock()
+        await self._ports.source.save_state(watch.assignment.key, watch.to_record())
+
+    async def _pause(self) -> None:
+        """Wait until the next read is due."""
+        settings, clock = self._ports.settings, self._ports.clock
+        regular_at_s = self._pace.regular_at_s(settings)
+        if await self._woken_within(max(0.0, regular_at_s - clock())):
+            await asyncio.sleep(max(0.0, self._pace.woken_at_s(settings) - clock()))
+
+    async def _woken_within(self, timeout_s: float) -> bool:
+        """Wait for the database's wake-up or our own; tell whether one came."""
+        due_at_s = self._ports.clock() + timeout_s
+        waits = (
+            asyncio.create_task(self._ports.source.wait(timeout_s)),
+            asyncio.create_task(self._woken.wait()),
+        )
+        try:
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        return self._ports.clock() < due_at_s
+
+    async def _attempt(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except LagUnavailable as exc:
+            logger.warning("could not %s: %s", what, exc)
+        except Exception:
+            logger.exception("could not %s", what)
+
+    async def _finish(self) -> None:
+        """Leave nothing behind that only this loop would undo."""
+        try:
+            async with asyncio.timeout(FINISH_WITHIN_S):
+                if self._ports.may_write():
+                    self._ended.extend(self._watches.values())
+                    await self._attempt("undo drains", self._release_ended())
+                    for watch in self._watches.values():
+                        if watch.restored and watch.observed_at_s is not None:
+                            await self._attempt("save what was learned", self._save(watch))
+        except TimeoutError:
+            logger.warning("the loop ended before everything was saved")
+        await self._ports.source.close()

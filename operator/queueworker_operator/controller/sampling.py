@@ -1,0 +1,64 @@
+"""From a reading to the sample of one QueueWorker; and when an estimator may fold it."""
+
+from dataclasses import dataclass, field
+
+from queueworker_operator.controller.ports import Reading, fact_of
+from queueworker_operator.controller.watch import Watch
+from queueworker_operator.decision.model import Sample
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S
+from queueworker_operator.lag import QueueLag
+from queueworker_operator.lag.sample import empty, pool
+from queueworker_operator.report import Fact
+
+# Reads are a second apart: half of one decides which is nearest to the 5 s.
+OBSERVE_TOLERANCE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """The sample, the rows it was pooled from, and what a person should know about them."""
+
+    sample: Sample | None = None
+    lags: tuple[QueueLag, ...] = ()
+    facts: dict[Fact, str] = field(default_factory=dict)
+
+
+def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
+    """Pool the queues of `watch`.
+
+    A queue without a row has no job and no worker. That is believed only while another queue has
+    a row or no replica runs: workers make the rows of their queues, so with replicas and without
+    any row this is another database than theirs, and nothing is known.
+    """
+    if reading.trouble is not None:
+        return Sampled(facts={fact_of(reading.trouble): str(reading.trouble)})
+    queues = watch.assignment.queues
+    lags = tuple(reading.lags[queue] for queue in queues if queue in reading.lags)
+    facts = missing_fact(tuple(queue for queue in queues if queue not in reading.lags))
+    if lags:
+        watch.unknown = watch.unknown.refresh(lags)
+        sample = pool(lags, watch.assignment.policy.start_within_s, watch.unknown)
+        return Sampled(sample=sample, lags=lags, facts=facts)
+    if replicas:
+        text = f"{facts[Fact.QUEUE_MISSING]}; the {replicas} replicas are held until it has"
+        return Sampled(facts={Fact.METRICS_UNAVAILABLE: text})
+    return Sampled(sample=empty(watch.observed_at_s or 0.0), facts=facts)
+
+
+def missing_fact(queues: tuple[str, ...]) -> dict[Fact, str]:
+    """Tell about queues that the database does not know."""
+    if not queues:
+        return {}
+    names = ", ".join(queues)
+    text = f"no job was ever enqueued into {names} and no worker serves it: check spec.queues"
+    return {Fact.QUEUE_MISSING: text}
+
+
+def is_due(sample: Sample, observed_at_s: float | None) -> bool:
+    """Tell whether the estimators fold this sample: each 5 s of the database's clock.
+
+    A clock that went back (another server) is followed at once.
+    """
+    if observed_at_s is None or sample.at_s < observed_at_s:
+        return True
+    return sample.at_s - observed_at_s >= OBSERVE_EVERY_S - OBSERVE_TOLERANCE_S

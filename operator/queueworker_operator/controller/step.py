@@ -1,0 +1,210 @@
+"""One tick of one QueueWorker: sample, observe, decide, act, record, report."""
+
+import logging
+
+from queueworker_operator.controller.act import Action
+from queueworker_operator.controller.ports import Ports, Reading
+from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.controller.sampling import Sampled, is_due, sampled
+from queueworker_operator.controller.watch import Watch
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.model import Replicas
+from queueworker_operator.errors import GrantMissing, LagUnavailable
+from queueworker_operator.lag import QueueLag
+from queueworker_operator.metrics import Published, QueueFigures
+from queueworker_operator.report import Fact, Report
+
+logger = logging.getLogger(__name__)
+
+# A reason that changes back and forth is recorded at most this often; replicas always are.
+RECORD_REASON_EVERY_S = 5.0
+
+
+async def step(ports: Ports, watch: Watch, reading: Reading) -> None:
+    """Run one tick; what goes wrong on the way becomes a fact of its report."""
+    if not ports.may_write():
+        watch.stand_by()
+    await end_leases(ports, watch)
+    replicas = watch.replicas(ports.clock())
+    found = sampled(watch, reading, 0 if replicas is None else replicas.current)
+    if found.sample is not None:
+        watch.sampled_at_s = reading.read_at_s
+    verdict, written = None, None
+    if replicas is None:
+        found.facts[Fact.TARGET_MISSING] = "the target does not exist: check spec.scaleTargetRef"
+    elif not await restored(ports, watch):
+        found.facts[Fact.RESTORING] = "the state of the last run could not be read yet"
+    else:
+        verdict = decided(ports, watch, found, replicas)
+        if ports.may_write():
+            action = Action(ports, watch, verdict, found.lags, found.facts)
+            written = await action.run()
+            await note(ports, watch, verdict, written)
+    await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
+
+
+async def restored(ports: Ports, watch: Watch) -> bool:
+    """Take over what the last controller learned; until that was answered nothing moves."""
+    if watch.restored:
+        return True
+    key = watch.assignment.key
+    try:
+        record = await ports.source.load_state(key)
+    except GrantMissing as exc:
+        logger.warning("%s: nothing learned earlier can be read: %s", key, exc)
+        record = None
+    except LagUnavailable:
+        return False
+    if record is not None:
+        try:
+            watch.restore(record)
+        except ValueError as exc:
+            logger.warning("%s: the stored state is dropped: %s", key, exc)
+    watch.restored = True
+    return True
+
+
+def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> Verdict:
+    """Observe when it is due, then decide."""
+    began_s = ports.clock()
+    policy, sample = watch.assignment.policy, found.sample
+    if sample is not None and found.lags and is_due(sample, watch.observed_at_s):
+        watch.state = observe(policy, watch.state, sample, replicas)
+        watch.observed_at_s = sample.at_s
+    before = watch.state
+    decision, watch.state = decide(policy, before, sample, replicas)
+    ports.metrics.decision_seconds.observe(ports.clock() - began_s)
+    if decision.slots_assumed:
+        text = f"no worker has told its slots yet: {decision.slots} are assumed; set slotsPerPod"
+        found.facts[Fact.SLOTS_ASSUMED] = text
+    if decision.unclaimable:
+        found.facts[Fact.UNCLAIMABLE_JOBS] = unclaimable_text(watch, decision.unclaimable)
+    return Verdict(policy=policy, state=before, sample=sample, replicas=replicas, decision=decision)
+
+
+def unclaimable_text(watch: Watch, jobs: float) -> str:
+    """Name the tasks that no worker has registered."""
+    tasks = sorted({task for _, task in watch.unknown.tasks})
+    what = f"no worker has registered the task {', '.join(tasks[:5])}" if tasks else "none claims"
+    return f"{jobs:.0f} ready jobs are left out: {what}"
+
+
+async def note(ports: Ports, watch: Watch, verdict: Verdict, written: int | None) -> None:
+    """Log, count and record a change of the desired replicas, of the reason, or of the target."""
+    decision, now_s = verdict.decision, ports.clock()
+    story = (decision.desired, decision.reason)
+    if written is None and watch.recorded is not None:
+        same_size = watch.recorded[0] == decision.desired
+        quiet = now_s - watch.recorded_at_s < RECORD_REASON_EVERY_S
+        if story == watch.recorded or (same_size and quiet):
+            return
+    watch.recorded, watch.recorded_at_s = story, now_s
+    key = watch.assignment.key
+    ports.metrics.count(key, decision)
+    logger.info(
+        "%s: %s: %s",
+        key,
+        decision.reason.value,
+        decision.message,
+        extra={
+            "queueworker": key,
+            "current": decision.current,
+            "desired": decision.desired,
+            "written": written,
+            "reason": decision.reason.value,
+        },
+    )
+    if written is not None or verdict.sample is None:
+        return  # recorded before the write; or the database is away
+    try:
+        await ports.source.record_decision(key, to_json(verdict, None))
+    except LagUnavailable as exc:
+        logger.warning("%s: a decision was not recorded: %s", key, exc)
+
+
+async def end_leases(ports: Ports, watch: Watch) -> None:
+    """End the leases of pods that are gone: their jobs run elsewhere now, not after the TTL."""
+    gone = watch.assignment.target.take_gone()
+    if not ports.may_write():
+        return
+    watch.note_gone(gone)
+    if not watch.gone:
+        return
+    try:
+        released = await ports.source.end_lease(watch.gone)
+    except GrantMissing as exc:
+        logger.warning("%s: leases of dead pods end by themselves: %s", watch.assignment.key, exc)
+        released = 0
+    except LagUnavailable:
+        return  # tried again at the next tick
+    if released:
+        logger.info("%s: %d jobs of dead pods are ready again", watch.assignment.key, released)
+    watch.gone = ()
+
+
+def report_of(
+    ports: Ports,
+    watch: Watch,
+    tick: tuple[Sampled, Replicas | None, Verdict | None, int | None],
+) -> Report:
+    """Build the report of a tick and note whether it tells something new."""
+    found, replicas, verdict, written = tick
+    decision = None if verdict is None else verdict.decision
+    story = (
+        None if decision is None else decision.desired,
+        None if decision is None else decision.reason,
+        frozenset(found.facts),
+    )
+    changed = story != watch.reported or written is not None
+    if ports.may_write():
+        watch.reported = story
+    age_s = None if watch.sampled_at_s is None else ports.clock() - watch.sampled_at_s
+    return Report(
+        policy=watch.assignment.policy,
+        generation=watch.assignment.generation,
+        decision=decision,
+        sample=found.sample,
+        replicas=replicas,
+        scheduled=sum(lag.scheduled for lag in found.lags),
+        dead=sum(lag.dead for lag in found.lags),
+        paused_queues=tuple(lag.queue for lag in found.lags if lag.paused),
+        victims=len(watch.scale_in.victims),
+        written=written,
+        sample_age_s=age_s,
+        facts=found.facts,
+        changed=changed,
+    )
+
+
+async def tell(ports: Ports, watch: Watch, found: Sampled, report: Report) -> None:
+    """Publish the metrics; a leader reports too."""
+    key = watch.assignment.key
+    figures = tuple(map(figures_of, found.lags))
+    published = Published(report=report, queues=figures, sampled_at_s=watch.sampled_at_s)
+    ports.metrics.publish(key, published)
+    if ports.may_write():
+        await ports.reporter.report(key, report)
+
+
+def figures_of(lag: QueueLag) -> QueueFigures:
+    """Pick what is exported of a queue."""
+    return QueueFigures(
+        queue=lag.queue,
+        ready=lag.ready,
+        scheduled=lag.scheduled,
+        running=lag.running,
+        dead=lag.dead,
+        oldest_ready_age_s=lag.oldest_ready_age_s,
+        enqueued_total=lag.enqueued_total,
+    )
+
+
+def failed_report(watch: Watch, error: Exception) -> Report:
+    """Report a tick that broke: by the error's kind, its text might carry anything."""
+    text = f"a tick failed ({type(error).__name__}); the others go on, see the operator's log"
+    return Report(
+        policy=watch.assignment.policy,
+        generation=watch.assignment.generation,
+        facts={Fact.STEP_FAILED: text},
+        changed=watch.reported != (None, None, frozenset({Fact.STEP_FAILED})),
+    )

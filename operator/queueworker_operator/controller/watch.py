@@ -1,0 +1,103 @@
+"""What the loop is asked to keep at its size, and what it remembers about it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from queueworker_operator.controller.scale_in import ScaleIn
+from queueworker_operator.decision.model import Policy, Reason, Replicas
+from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
+from queueworker_operator.report import Fact
+from queueworker_operator.target import Target
+
+FORMAT = 1
+# The caches show a write of ours after milliseconds; after this long they are believed again.
+WRITE_SEEN_WITHIN_S = 3.0
+MOST_GONE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One QueueWorker: its key ("namespace/name"), what it promises, and what it may scale."""
+
+    key: str
+    queues: tuple[str, ...]
+    policy: Policy
+    target: Target
+    generation: int = 0
+
+
+@dataclass(slots=True)
+class Watch:
+    """The loop's memory of one assignment; the only mutable thing here, written by its step."""
+
+    assignment: Assignment
+    state: State = field(default_factory=State)
+    restored: bool = False
+    observed_at_s: float | None = None
+    unknown: Unknown = NONE_UNKNOWN
+    sampled_at_s: float | None = None
+    saved_at_s: float | None = None
+    scale_in: ScaleIn = field(default_factory=ScaleIn)
+    adopted: bool = False
+    asked: int | None = None
+    asked_at_s: float = 0.0
+    recorded: tuple[int, Reason] | None = None
+    recorded_at_s: float = 0.0
+    reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
+    gone: tuple[str, ...] = ()
+
+    def replicas(self, now_s: float) -> Replicas | None:
+        """Read the target; a write that its caches do not show yet counts as done."""
+        seen = self.assignment.target.read()
+        if seen is None or self.asked is None:
+            return seen
+        if seen.current == self.asked or now_s - self.asked_at_s > WRITE_SEEN_WITHIN_S:
+            self.asked = None
+            return seen
+        return replace(seen, current=self.asked)
+
+    def has_asked(self, desired: int, now_s: float) -> None:
+        """Note a write to the target."""
+        self.asked = desired
+        self.asked_at_s = now_s
+
+    def note_gone(self, pods: Collection[str]) -> None:
+        """Add pods whose leases are to be ended."""
+        self.gone = (*self.gone, *pods)[-MOST_GONE:]
+
+    def stand_by(self) -> None:
+        """Forget what only a leader does; the next leader takes it over from the database."""
+        self.scale_in = ScaleIn()
+        self.adopted = False
+        self.gone = ()
+        self.reported = None
+        self.recorded = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Give what is stored for the next controller."""
+        return {
+            "format": FORMAT,
+            "state": to_record(self.state),
+            "observed_at_s": self.observed_at_s,
+            "unknown": [[queue, task, at] for (queue, task), at in self.unknown.tasks.items()],
+        }
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Take over what an earlier controller stored.
+
+        Raises:
+            ValueError: it has another format, or is damaged.
+        """
+        if record.get("format") != FORMAT:
+            raise ValueError(f"format {record.get('format')}, not {FORMAT}")
+        try:
+            state = from_record(record["state"])
+            observed_at_s = record["observed_at_s"]
+            tasks = {(str(q), str(t)): float(at) for q, t, at in record["unknown"]}
+        except (KeyError, TypeError, AttributeError) as exc:
+            raise ValueError(f"damaged: {exc!r}") from exc
+        self.state = state
+        self.observed_at_s = None if observed_at_s is None else float(observed_at_s)
+        self.unknown = Unknown(tasks=tasks)

@@ -1,0 +1,155 @@
+"""What the operator exports: its own work, and the gauges of the queues that it reads.
+
+Values of a QueueWorker come from its last report at the time of the scrape, so nothing has to be
+removed by hand when one is deleted.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from queueworker_operator.decision.model import Decision
+from queueworker_operator.report import Report
+
+OF_WORKER = ("namespace", "queueworker")
+OF_QUEUE = (*OF_WORKER, "queue")
+READ_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
+DECISION_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFigures:
+    """One queue as it was read last."""
+
+    queue: str
+    ready: int
+    scheduled: int
+    running: int
+    dead: int
+    oldest_ready_age_s: float
+    enqueued_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The last tick of one QueueWorker; `sampled_at_s` by the clock given to `Metrics`."""
+
+    report: Report
+    queues: Sequence[QueueFigures]
+    sampled_at_s: float | None
+
+
+class Metrics:
+    """All metrics of one operator, in the registry that is given."""
+
+    def __init__(
+        self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._published: dict[str, Published] = {}
+        self.leader = Gauge(
+            "queueworker_leader", "1 while this replica may write.", registry=registry
+        )
+        self.build = Info("queueworker_build", "Version of the operator.", registry=registry)
+        self.metric_read_seconds = Histogram(
+            "queueworker_metric_read_seconds",
+            "Time to read the lag of all queues of a database.",
+            buckets=READ_BUCKETS_S,
+            registry=registry,
+        )
+        self.metric_read_failures = Counter(
+            "queueworker_metric_read_failures_total",
+            "Reads of a database's lag that gave no usable answer.",
+            registry=registry,
+        )
+        self.decision_seconds = Histogram(
+            "queueworker_decision_seconds",
+            "Time to compute one decision.",
+            buckets=DECISION_BUCKETS_S,
+            registry=registry,
+        )
+        self._decisions = Counter(
+            "queueworker_decisions_total",
+            "Decisions that changed the replicas or the reason.",
+            (*OF_WORKER, "direction", "reason"),
+            registry=registry,
+        )
+        registry.register(self)  # type: ignore[arg-type] -- all it needs is collect()
+
+    def publish(self, key: str, published: Published) -> None:
+        """Take the last tick of `key` ("namespace/name")."""
+        self._published[key] = published
+
+    def forget(self, key: str) -> None:
+        """Stop exporting `key`."""
+        self._published.pop(key, None)
+
+    def count(self, key: str, decision: Decision) -> None:
+        """Count a decision that changed something."""
+        namespace, _, name = key.partition("/")
+        direction = "hold"
+        if decision.desired != decision.current:
+            direction = "out" if decision.desired > decision.current else "in"
+        self._decisions.labels(namespace, name, direction, decision.reason.value).inc()
+
+    def collect(self) -> Iterable[Metric]:
+        """Build the families of all QueueWorkers; called by a scrape, from another thread."""
+        published = dict(self._published)
+        yield from self._of_workers(published)
+        yield from of_queues(published)
+
+    def _of_workers(self, published: dict[str, Published]) -> Iterable[Metric]:
+        now_s = self._clock()
+        desired = gauge("desired_replicas", "Replicas that the decision asks for.", OF_WORKER)
+        current = gauge("current_replicas", "Replicas that the target has.", OF_WORKER)
+        ready = gauge("ready_replicas", "Pods that are Ready.", OF_WORKER)
+        largest = gauge("max_replicas", "The bound that the user gave.", OF_WORKER)
+        promise = gauge("start_within_seconds", "The promise that the user gave.", OF_WORKER)
+        age = gauge("metric_age_seconds", "Age of the sample last decided on.", OF_WORKER)
+        late = CounterMetricFamily(
+            "queueworker_late_jobs", "Jobs that started later than promised.", labels=OF_WORKER
+        )
+        for key, entry in published.items():
+            labels, report = key.split("/", 1), entry.report
+            largest.add_metric(labels, report.policy.max_replicas)
+            promise.add_metric(labels, report.policy.start_within_s)
+            if report.decision is not None:
+                desired.add_metric(labels, report.decision.desired)
+            if report.replicas is not None:
+                current.add_metric(labels, report.replicas.current)
+                ready.add_metric(labels, report.replicas.ready)
+            if report.sample is not None:
+                late.add_metric(labels, report.sample.late_total)
+            if entry.sampled_at_s is not None:
+                age.add_metric(labels, now_s - entry.sampled_at_s)
+        yield from (desired, current, ready, largest, promise, age, late)
+
+
+def of_queues(published: dict[str, Published]) -> Iterable[Metric]:
+    """Build the families of the queues."""
+    ready = gauge("ready_jobs", "Jobs that may be claimed now.", OF_QUEUE)
+    scheduled = gauge("scheduled_jobs", "Jobs that become ready later.", OF_QUEUE)
+    running = gauge("running_jobs", "Jobs whose handler runs.", OF_QUEUE)
+    dead = gauge("dead_jobs", "Jobs out of attempts.", OF_QUEUE)
+    oldest = gauge("oldest_ready_age_seconds", "Age of the oldest ready job.", OF_QUEUE)
+    enqueued = CounterMetricFamily(
+        "queueworker_enqueued_jobs", "Jobs that were enqueued ready.", labels=OF_QUEUE
+    )
+    for key, entry in published.items():
+        for figures in entry.queues:
+            labels = [*key.split("/", 1), figures.queue]
+            ready.add_metric(labels, figures.ready)
+            scheduled.add_metric(labels, figures.scheduled)
+            running.add_metric(labels, figures.running)
+            dead.add_metric(labels, figures.dead)
+            oldest.add_metric(labels, figures.oldest_ready_age_s)
+            enqueued.add_metric(labels, figures.enqueued_total)
+    yield from (ready, scheduled, running, dead, oldest, enqueued)
+
+
+def gauge(name: str, description: str, labels: Sequence[str]) -> GaugeMetricFamily:
+    """Name a gauge's family."""
+    return GaugeMetricFamily(f"queueworker_{name}", description, labels=labels)
