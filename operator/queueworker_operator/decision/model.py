@@ -52,9 +52,10 @@ class Policy:
 class Sample:
     """One reading of a QueueWorker's queues, pooled. Counters are cumulative and never fall.
 
-    `at_s` is the database's clock (epoch seconds). `ready` counts claimable jobs that no handler
-    has started, claimed ones included. `due_5s` are scheduled jobs falling due in the next
-    5-second buckets. `slots_per_pod` None: no live worker. Source: `queueworker.queue_lag`.
+    `at_s` is the database's clock (epoch seconds). `ready` counts ready jobs that no handler has
+    started, claimed ones included; `unclaimable` of them are for no worker. `enqueued_total` jobs
+    became ready, `announced_total` of them had been scheduled: no forecast needs them. `due_5s`
+    are scheduled jobs falling due in the next 5-second buckets. `slots_per_pod` None: no live worker. Source: `queueworker.queue_lag`.
     """
 
     at_s: float
@@ -74,6 +75,11 @@ class Sample:
     slots_per_pod: int | None = None
     workers: int = 0
     unclaimable: float = 0.0
+
+    @property
+    def claimable(self) -> float:
+        """Count the ready jobs that some worker can claim."""
+        return max(self.ready - self.unclaimable, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

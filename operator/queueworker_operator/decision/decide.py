@@ -1,0 +1,141 @@
+"""The two pure functions of the controller: fold a sample in, and size the workload now."""
+
+from dataclasses import replace
+
+from queueworker_operator.decision.estimate import (
+    flow_between,
+    learn_arrivals,
+    learn_lateness,
+    learn_service,
+    learn_start_up,
+    learn_stuck,
+    usable,
+)
+from queueworker_operator.decision.explain import Verdict, change, explain
+from queueworker_operator.decision.model import (
+    Decision,
+    Mode,
+    Policy,
+    Reason,
+    Replicas,
+    Sample,
+)
+from queueworker_operator.decision.outlook import look, slots_of
+from queueworker_operator.decision.plan import allow_zero, make_plan
+from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, is_tight
+from queueworker_operator.decision.restraint import restrain
+from queueworker_operator.decision.state import State
+from queueworker_operator.decision.zero import is_warm, learn_gaps
+
+_CLOCK_JUMP_S = 60.0
+
+
+def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> State:
+    """Fold exactly one sample; call it each `OBSERVE_EVERY_S` of sample time.
+
+    A sample that cannot be used, or is not newer, changes nothing. The first one, and the first
+    after the clock jumped back, only sets the counters' base.
+    """
+    if not usable(sample):
+        return state
+    if state.last is None:
+        return _begin(state, sample, replicas)
+    if sample.at_s <= state.last.at_s:
+        jumped = sample.at_s < state.last.at_s - _CLOCK_JUMP_S
+        return _begin(_without_times(state), sample, replicas) if jumped else state
+    flow = flow_between(state.last, sample)
+    start_up = learn_start_up(state.start_up, replicas, sample.at_s)
+    tight = is_tight(
+        promise_s=policy.start_within_s,
+        lead_s=start_up.estimate_s + OBSERVE_EVERY_S,
+        start_ups=start_up.count,
+        was_tight=state.tight,
+    )
+    regime = TIGHT if tight else BUFFERED
+    arrivals = learn_arrivals(state.arrivals, flow, regime)
+    return replace(
+        state,
+        last=sample,
+        observations=state.observations + 1,
+        arrivals=arrivals,
+        service=learn_service(state.service, flow),
+        start_up=start_up,
+        lateness=learn_lateness(state.lateness, flow, arrivals.rate_per_s, regime),
+        tight=tight,
+        stuck=learn_stuck(state.stuck, sample, replicas, slots_of(policy, state, sample)[0]),
+        idle=learn_gaps(state.idle, sample, flow.claimable),
+        slots=sample.slots_per_pod or state.slots,
+    )
+
+
+def decide(
+    policy: Policy, state: State, sample: Sample | None, replicas: Replicas
+) -> tuple[Decision, State]:
+    """Size the workload for this sample; may run each second between two observations.
+
+    `sample` None (or one that cannot be used) holds: nothing is scaled on missing data.
+    """
+    fixed = _fixed(policy, sample, replicas)
+    if fixed is not None or sample is None:
+        return fixed or _held(replicas, Reason.NO_METRICS, "no metrics, held"), state
+    current = replicas.current
+    outlook = look(policy, state, sample, replicas)
+    plan = make_plan(policy, state, outlook)
+    if policy.min_replicas < 1:
+        plan = allow_zero(plan, warm=is_warm(policy, state, sample, outlook), current=current)
+    restrained = restrain(outlook, plan, state, replicas)
+    verdict = Verdict(
+        policy=policy,
+        state=state,
+        sample=sample,
+        outlook=outlook,
+        plan=plan,
+        restrained=restrained,
+        current=current,
+        desired=min(max(restrained.replicas, policy.min_replicas), policy.max_replicas),
+    )
+    remembered = replace(
+        state, wanted=restrained.wanted, stalled_since_s=restrained.stalled_since_s
+    )
+    return explain(verdict), remembered
+
+
+def _fixed(policy: Policy, sample: Sample | None, replicas: Replicas) -> Decision | None:
+    """Give the decision that no estimate is needed for, if one applies."""
+    if policy.mode is Mode.PAUSED:
+        return _held(replicas, Reason.PAUSED, "paused, nothing is changed")
+    if policy.replicas is not None:
+        line = f"{change(replicas.current, policy.replicas)}: spec.replicas is {policy.replicas}"
+        return Decision(
+            desired=policy.replicas, current=replicas.current, reason=Reason.MANUAL, message=line
+        )
+    if not usable(sample):
+        return _held(replicas, Reason.NO_METRICS, "no metrics, held")
+    return None
+
+
+def _held(replicas: Replicas, reason: Reason, why: str) -> Decision:
+    current = replicas.current
+    return Decision(desired=current, current=current, reason=reason, message=f"{current}: {why}")
+
+
+def _begin(state: State, sample: Sample, replicas: Replicas) -> State:
+    """Take the sample as the base of all counters."""
+    return replace(
+        state,
+        last=sample,
+        start_up=learn_start_up(state.start_up, replicas, sample.at_s),
+        idle=learn_gaps(state.idle, sample, 0.0),
+        slots=sample.slots_per_pod or state.slots,
+    )
+
+
+def _without_times(state: State) -> State:
+    """Forget every instant: they lie in the future of a clock that jumped back."""
+    return replace(
+        state,
+        start_up=replace(state.start_up, last_ready_at_s=None),
+        idle=replace(state.idle, pausing=False, active_at_s=None),
+        wanted=(),
+        stalled_since_s=None,
+    )

@@ -1,0 +1,175 @@
+"""Say why, with the numbers the decision was made of: the status line."""
+
+import math
+from dataclasses import dataclass
+
+from queueworker_operator.decision.model import Decision, Policy, Reason, Sample
+from queueworker_operator.decision.outlook import Outlook
+from queueworker_operator.decision.plan import Plan
+from queueworker_operator.decision.restraint import Restrained
+from queueworker_operator.decision.sizing import Shortage
+from queueworker_operator.decision.state import State
+
+_WHOLE_FROM = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A decision with all that led to it."""
+
+    policy: Policy
+    state: State
+    sample: Sample
+    outlook: Outlook
+    plan: Plan
+    restrained: Restrained
+    current: int
+    desired: int
+
+
+def explain(verdict: Verdict) -> Decision:
+    """Give the decision with its reason, its status line and the estimates it rests on."""
+    reason, outlook = reason_of(verdict), verdict.outlook
+    return Decision(
+        desired=verdict.desired,
+        current=verdict.current,
+        reason=reason,
+        message=f"{change(verdict.current, verdict.desired)}: {_because(verdict, reason)}",
+        slots=outlook.slots,
+        service_s=outlook.service_s,
+        start_up_s=outlook.start_up_s,
+        arrival_rate_per_s=outlook.arrival_rate_per_s,
+        forecast_rate_per_s=outlook.forecast_rate_per_s,
+        slots_assumed=outlook.slots_assumed,
+        unclaimable=outlook.unclaimable,
+    )
+
+
+def change(current: int, desired: int) -> str:
+    """Write `6->9`, or `6` when nothing changes."""
+    return f"{current}->{desired}" if desired != current else f"{current}"
+
+
+def reason_of(verdict: Verdict) -> Reason:
+    """Name what decided: a limit first, else what drove the size."""
+    policy, restrained = verdict.policy, verdict.restrained
+    stalled = restrained.stalled_since_s is not None
+    limits = {
+        Reason.PODS_NOT_STARTING: restrained.refused > 0 or (stalled and not _grows(verdict)),
+        Reason.MAX_REPLICAS: restrained.replicas > policy.max_replicas
+        or (verdict.plan.limited and verdict.desired >= policy.max_replicas),
+        Reason.MIN_REPLICAS: verdict.plan.enough <= policy.min_replicas and _grows(verdict),
+        Reason.ROLLOUT: restrained.rollout,
+    }
+    return next((reason for reason, binds in limits.items() if binds), _driver(verdict))
+
+
+def _grows(verdict: Verdict) -> bool:
+    return verdict.desired > verdict.current
+
+
+def _driver(verdict: Verdict) -> Reason:
+    if verdict.desired <= verdict.current:
+        if verdict.desired == 0:
+            return Reason.IDLE
+        return Reason.STEADY if verdict.desired == verdict.current else Reason.SURPLUS
+    backlog, shortage = verdict.outlook.backlog, verdict.plan.shortage
+    if verdict.current == 0 and backlog > 0:
+        return Reason.FIRST_JOB
+    if shortage is not None and backlog >= shortage.jobs / 2:
+        return Reason.BACKLOG
+    return Reason.FORECAST
+
+
+def _because(verdict: Verdict, reason: Reason) -> str:
+    match reason:
+        case Reason.IDLE:
+            return _idle(verdict)
+        case Reason.MIN_REPLICAS:
+            return f"minReplicas is {verdict.policy.min_replicas}"
+        case _:
+            return f"{_numbers(verdict.outlook)}{_consequence(verdict, reason)}"
+
+
+def _consequence(verdict: Verdict, reason: Reason) -> str:
+    promise = f" (promise {seconds(verdict.outlook.promise_s)})"
+    match reason:
+        case Reason.FIRST_JOB | Reason.BACKLOG | Reason.FORECAST:
+            text = f"; {_prospect(verdict)}"
+        case Reason.SURPLUS:
+            stricter = seconds(verdict.outlook.scale_in_deadline_s)
+            text = f"; {_pods(verdict.desired)} would start each job within {stricter}{promise}"
+        case Reason.MAX_REPLICAS:
+            text = f"; maxReplicas is {verdict.policy.max_replicas}{promise}"
+        case Reason.PODS_NOT_STARTING:
+            text = f"; {_stalled(verdict)}"
+        case Reason.ROLLOUT:
+            text = "; no scale-in during a rollout"
+        case _:
+            text = promise
+    return text
+
+
+def _numbers(outlook: Outlook) -> str:
+    oldest = f" (oldest {seconds(outlook.oldest_age_s)})" if outlook.backlog > 0 else ""
+    rate, service = number(outlook.arrival_rate_per_s), seconds(outlook.service_s)
+    return f"{outlook.backlog:.0f} waiting{oldest} + {rate}/s arriving x {service}/job"
+
+
+def _prospect(verdict: Verdict) -> str:
+    outlook, plan = verdict.outlook, verdict.plan
+    promise, ready_in = seconds(outlook.promise_s), seconds(outlook.start_up_s)
+    new = f"new pods ready in {ready_in}"
+    if plan.pods == 0:
+        return f"no pod is there (promise {promise}); {new}"
+    if plan.shortage is None:
+        return f"with {_pods(plan.pods)} too few slots would be free (promise {promise}); {new}"
+    return f"with {_pods(plan.pods)} {_fate(outlook, plan, plan.shortage)}; {new}"
+
+
+def _fate(outlook: Outlook, plan: Plan, shortage: Shortage) -> str:
+    """Say what becomes of the job whose deadline is missed by the most jobs."""
+    arrives_s = shortage.time_s - outlook.deadline_s
+    waits_s = outlook.capacity.time_for(shortage.jobs, plan.pods) - arrives_s
+    promise, planned = seconds(outlook.promise_s), seconds(outlook.deadline_s)
+    if waits_s <= outlook.deadline_s:
+        return f"{shortage.missing:.0f} announced jobs would start too late (promise {promise})"
+    who = (
+        "the job arriving now"
+        if arrives_s < 1
+        else f"the job arriving {seconds(arrives_s)} from now"
+    )
+    if arrives_s <= -1:
+        who = f"the job waiting for {seconds(-arrives_s)}"
+    wait = seconds(waits_s) if math.isfinite(waits_s) else "for ever"
+    margin = f", planned {planned}" if waits_s <= outlook.promise_s else ""
+    return f"{who} would wait {wait} (promise {promise}{margin})"
+
+
+def _idle(verdict: Verdict) -> str:
+    active_at_s = verdict.state.idle.active_at_s
+    if active_at_s is None or verdict.desired == verdict.current:
+        return "no work"
+    return f"no work for {seconds(verdict.outlook.at_s - active_at_s)}"
+
+
+def _stalled(verdict: Verdict) -> str:
+    since_s = verdict.restrained.stalled_since_s or verdict.outlook.at_s
+    wanted = (
+        f"; {_pods(verdict.restrained.refused)} more wanted" if verdict.restrained.refused else ""
+    )
+    return f"no pod becomes ready (for {seconds(verdict.outlook.at_s - since_s)}){wanted}"
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def number(value: float) -> str:
+    """Write a number as short as it stays true: 2.1, 35, 412."""
+    return f"{value:.0f}" if value >= _WHOLE_FROM else f"{value:.1f}".removesuffix(".0")
+
+
+def seconds(value_s: float) -> str:
+    """Write seconds as in the status line: 2.1s, 18s."""
+    return f"{number(value_s)}s"

@@ -1,0 +1,89 @@
+"""How many pods the outlook asks for: enough to scale out to, and enough to keep."""
+
+import math
+from dataclasses import dataclass, replace
+
+from queueworker_operator.decision.model import Policy
+from queueworker_operator.decision.outlook import Outlook
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S, Regime
+from queueworker_operator.decision.sizing import Capacity, DeadlineTest, Shortage, smallest
+from queueworker_operator.decision.state import State
+
+_SHORTEST_VIEW_S = 30.0
+_SHORTEST_GUARD_S = 2 * OBSERVE_EVERY_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`enough` pods keep the promise; a scale-in may go down to `keep`.
+
+    `pods` are ready or on their way; `shortage` is the deadline that these would miss the most,
+    None when no more pods are needed. `limited`: not even the most that are allowed are enough.
+    """
+
+    enough: int
+    keep: int
+    pods: int
+    shortage: Shortage | None = None
+    limited: bool = False
+
+
+def make_plan(policy: Policy, state: State, outlook: Outlook) -> Plan:
+    """Size for the promise, and with a stricter deadline and a longer view for what to keep."""
+    capacity, most = outlook.capacity, policy.max_replicas
+    tail = _tail(outlook.regime, state.lateness)
+    steady = _steady(outlook, tail, outlook.deadline_s, most)
+    test = _test_out(outlook, capacity)
+    low = min(max(capacity.pods, steady, policy.min_replicas), most)
+    enough = smallest(low, most, test.passes)
+    keep_low = max(policy.min_replicas, _steady(outlook, tail, outlook.scale_in_deadline_s, most))
+    more = enough > capacity.pods
+    return Plan(
+        enough=enough if more else steady,
+        keep=smallest(keep_low, capacity.pods, _test_in(outlook, capacity).passes),
+        pods=capacity.pods,
+        shortage=test.worst(capacity.pods) if more else None,
+        limited=max(enough, capacity.pods) >= most and not test.passes(most),
+    )
+
+
+def allow_zero(plan: Plan, *, warm: bool, current: int) -> Plan:
+    """Keep at least one pod while warm; else let the last one go whatever the stream's memory."""
+    if warm:
+        return replace(plan, enough=max(plan.enough, 1), keep=max(plan.keep, 1))
+    return replace(plan, enough=plan.enough if current > 1 else 0, keep=0)
+
+
+def _tail(regime: Regime, lateness: float) -> float:
+    """Give the share that may wait beyond the deadline; being late makes it smaller."""
+    if regime.tail >= 1:
+        return 1.0
+    return min(max(regime.tail * math.exp(-8 * lateness), 0.001), 0.9)
+
+
+def _steady(outlook: Outlook, tail: float, deadline_s: float, most: int) -> int:
+    limit = outlook.regime.load_limit
+    return outlook.load.pods(load_limit=limit, tail=tail, deadline_s=deadline_s, most=most)
+
+
+def _test_out(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
+    """Look only at deadlines that a pod created now can still help."""
+    deadline_s = outlook.deadline_s
+    guard_s = max(outlook.regime.guard_share * deadline_s, _SHORTEST_GUARD_S)
+    first_s = outlook.lead_s + guard_s
+    last_s = max(
+        first_s + _SHORTEST_VIEW_S, outlook.lead_s + deadline_s + max(deadline_s, _SHORTEST_VIEW_S)
+    )
+    if first_s > deadline_s + _SHORTEST_VIEW_S:
+        last_s = first_s + deadline_s + _SHORTEST_VIEW_S
+    demand = outlook.demand(deadline_s)
+    return DeadlineTest(capacity=capacity, demand=demand, first_s=first_s, last_s=last_s)
+
+
+def _test_in(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
+    """Look from now until a pod removed now would have paid for its own return."""
+    deadline_s = outlook.scale_in_deadline_s
+    break_even_s = outlook.regime.break_even * (outlook.start_up_s + outlook.drain_s)
+    last_s = outlook.lead_s + deadline_s + max(deadline_s, _SHORTEST_VIEW_S, break_even_s)
+    demand = outlook.demand(deadline_s)
+    return DeadlineTest(capacity=capacity, demand=demand, first_s=0.0, last_s=last_s)

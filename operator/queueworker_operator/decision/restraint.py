@@ -1,0 +1,111 @@
+"""What keeps a plan from being followed at once: holds, pods that do not start, a cold memory."""
+
+import math
+from dataclasses import dataclass
+
+from queueworker_operator.decision.model import Replicas
+from queueworker_operator.decision.outlook import Outlook
+from queueworker_operator.decision.plan import Plan
+from queueworker_operator.decision.regime import LONG_HOLD_SHARE, OBSERVE_EVERY_S
+from queueworker_operator.decision.state import StartUp, State
+
+_LONGEST_HOLD_S = 1200.0
+_WANTED_APART_S = OBSERVE_EVERY_S / 2
+_REPLACED_SHARE = 0.25
+_STALL_PATIENCE_S = 600.0
+_OBSERVATIONS_BEFORE_SCALE_IN = 12
+
+Wanted = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restrained:
+    """The replicas after all restraint, and what of it was at work.
+
+    `refused` pods were wanted while none starts; `rollout` is True when one kept pods alive.
+    """
+
+    replicas: int
+    wanted: Wanted
+    stalled_since_s: float | None
+    refused: int
+    rollout: bool
+
+
+def hold_s(outlook: Outlook) -> float:
+    """Give how long a need stays in mind: about what it costs to remove a pod and get it back."""
+    if outlook.regime.hold_s:
+        return outlook.regime.hold_s
+    share = LONG_HOLD_SHARE if outlook.long else 1.0
+    return max(share * (outlook.start_up_s + outlook.drain_s), 3 * OBSERVE_EVERY_S)
+
+
+def remember(wanted: Wanted, at_s: float, pods: float) -> Wanted:
+    """Add what is wanted now; entries that a later one equals or exceeds can never matter."""
+    kept = [
+        (then_s, more)
+        for then_s, more in wanted
+        if more > pods and at_s - then_s <= _LONGEST_HOLD_S
+    ]
+    if kept and at_s - kept[-1][0] < _WANTED_APART_S:
+        return tuple(kept)
+    return (*kept, (at_s, pods))
+
+
+def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> Restrained:
+    """Follow the plan: out at once, in when it was wanted for the whole hold."""
+    ready = outlook.ready
+    spares = min(outlook.overdue, max(1, math.ceil(_REPLACED_SHARE * (ready + 1))))
+    wish = max(plan.keep, plan.enough) + spares
+    wanted = remember(state.wanted, outlook.at_s, wish)
+    since_s = 0.0 if wish < 1 else hold_s(outlook)
+    recent = (int(pods) for then_s, pods in wanted if then_s >= outlook.at_s - since_s)
+    held = max(recent, default=wish)
+    step = _step(outlook, plan, held, spares, replicas.current)
+    stalled_since_s = _stalled_since_s(outlook, state, replicas)
+    allowed = step
+    if stalled_since_s is not None:
+        allowed = min(step, _most_while_stalled(ready, outlook.at_s - stalled_since_s))
+    number = allowed
+    if replicas.rollout or state.observations < _OBSERVATIONS_BEFORE_SCALE_IN:
+        number = max(allowed, replicas.current)
+    return Restrained(
+        replicas=number,
+        wanted=wanted,
+        stalled_since_s=stalled_since_s,
+        refused=step - allowed,
+        rollout=replicas.rollout and number > allowed,
+    )
+
+
+def _step(outlook: Outlook, plan: Plan, held: int, spares: int, current: int) -> int:
+    """Give the next size. Overdue pods are replaced a few at a time, and only when needed."""
+    if outlook.overdue and plan.enough > plan.pods:
+        return max(plan.enough + spares, current)
+    if not outlook.overdue and plan.enough > current:
+        return plan.enough
+    return min(held, current)
+
+
+def slow_after_s(start_up: StartUp) -> float:
+    """Give the age at which a starting pod looks stalled."""
+    if not start_up.known:
+        return 2 * start_up.estimate_s
+    return max(start_up.mean_s + 2 * start_up.deviation_s, 1.5 * start_up.estimate_s)
+
+
+def _stalled_since_s(outlook: Outlook, state: State, replicas: Replicas) -> float | None:
+    """Give since when no pod becomes ready though one has long been starting."""
+    slow_s = slow_after_s(state.start_up)
+    last_ready_at_s = state.start_up.last_ready_at_s
+    progress = last_ready_at_s is not None and last_ready_at_s >= outlook.at_s - slow_s
+    if progress or max(replicas.starting_ages_s, default=0.0) <= slow_s:
+        return None
+    return outlook.at_s if state.stalled_since_s is None else state.stalled_since_s
+
+
+def _most_while_stalled(ready: int, stalled_s: float) -> int:
+    """Bound the pods while none starts: more of them cannot help, a few keep trying."""
+    if stalled_s <= _STALL_PATIENCE_S:
+        return 2 * ready + 4
+    return ready + max(2, math.ceil(ready / 2))

@@ -1,0 +1,131 @@
+"""What the controller remembers between observations: a value, JSON-safe, exact both ways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from queueworker_operator.decision.codec import InvalidRecord, Record, decode, encode
+from queueworker_operator.decision.model import Sample
+from queueworker_operator.decision.regime import (
+    SERVICE_PRIOR_S,
+    START_UP_PRIOR_S,
+    START_UPS_NEEDED,
+)
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Jobs made ready without notice. `ticks` are jobs per 5 s, newest last, 5 minutes of them.
+
+    `dispersion` is their variance over their mean (1 = Poisson), `slope_per_s2` the trend.
+    """
+
+    rate_per_s: float = 0.0
+    ticks: tuple[float, ...] = ()
+    dispersion: float = 1.0
+    slope_per_s2: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """How long a job holds its slot.
+
+    `recent_*` forget with two minutes, `slow_s` with about 500 jobs. `busy_for_s` is how long
+    slots have been busy without a pause: no running job is known to be older.
+    """
+
+    estimate_s: float = SERVICE_PRIOR_S
+    slow_s: float = SERVICE_PRIOR_S
+    finished: float = 0.0
+    recent_finished: float = 0.0
+    recent_busy_s: float = 0.0
+    mean_s: float = 0.0
+    variance_s2: float = 0.0
+    busy_for_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUp:
+    """Seconds from a pod's creation to Ready; `seen_*` are the counters as last read."""
+
+    count: float = 0.0
+    mean_s: float = 0.0
+    variance_s2: float = 0.0
+    last_ready_at_s: float | None = None
+    seen_count: int = 0
+    seen_sum_s: float = 0.0
+    seen_sq_sum_s2: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Tell whether enough start-ups were seen to trust their mean."""
+        return self.count >= START_UPS_NEEDED
+
+    @property
+    def deviation_s(self) -> float:
+        """Give the standard deviation."""
+        return float(self.variance_s2**0.5)
+
+    @property
+    def estimate_s(self) -> float:
+        """Give the start-up time to plan with: mean plus one deviation, or the prior."""
+        return self.mean_s + self.deviation_s if self.known else START_UP_PRIOR_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Ready jobs that nobody claims though slots are idle; `recent` backlogs of that time."""
+
+    recent: tuple[float, ...] = ()
+    jobs: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """The last 64 pauses without any work, and when there last was some."""
+
+    gaps_s: tuple[float, ...] = ()
+    pausing: bool = False
+    active_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that is learned. `State()` knows nothing.
+
+    `wanted` are (time, replicas wanted) of the last 20 minutes, falling: what a scale-in waits
+    for. `slots` is the last number seen in a worker's row, 0 when none was.
+    """
+
+    last: Sample | None = None
+    observations: int = 0
+    arrivals: Arrivals = Arrivals()
+    service: Service = Service()
+    start_up: StartUp = StartUp()
+    lateness: float = 0.0
+    tight: bool = False
+    stuck: Stuck = Stuck()
+    idle: Idle = Idle()
+    slots: int = 0
+    wanted: tuple[tuple[float, float], ...] = ()
+    stalled_since_s: float | None = None
+
+
+def to_record(state: State) -> Record:
+    """Give `state` as a JSON-safe object."""
+    return {"version": VERSION, **encode(state)}
+
+
+def from_record(record: Mapping[str, Any]) -> State:
+    """Read a state back, bit for bit.
+
+    Raises:
+        InvalidRecord: another version wrote it, or it is damaged.
+    """
+    fields = dict(record)
+    version = fields.pop("version", None)
+    if version != VERSION:
+        raise InvalidRecord(f"the state has version {version!r}, this program reads {VERSION}")
+    return decode(State, fields)
