@@ -77,7 +77,7 @@ class Metrics:
             (*OF_WORKER, "direction", "reason"),
             registry=registry,
         )
-        registry.register(self)  # type: ignore[arg-type] -- all it needs is collect()
+        registry.register(self)
 
     def publish(self, key: str, published: Published) -> None:
         """Take the last tick of `key` ("namespace/name")."""

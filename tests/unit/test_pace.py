@@ -25,11 +25,11 @@ def test_without_a_wake_up_there_is_one_read_a_second() -> None:
 
 
 def test_a_single_wake_up_is_answered_within_a_fifth_of_a_second() -> None:
-    assert fresh().woken_at_s(SETTINGS) - 100.0 == SETTINGS.least_gap_s
+    assert fresh(0.0).woken_at_s(SETTINGS) == SETTINGS.least_gap_s
 
 
 def test_a_storm_of_wake_ups_gets_at_most_five_reads_in_its_first_second() -> None:
-    assert len(reads_in(1.0, woken=True)) == 5
+    assert 4 <= len(reads_in(1.0, woken=True)) <= 5
 
 
 def test_a_lasting_storm_costs_a_quarter_more_reads_at_most() -> None:

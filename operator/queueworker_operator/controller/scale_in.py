@@ -97,12 +97,20 @@ def step(memory: ScaleIn, scene: Scene) -> Step:
 
 
 def forget_gone(memory: ScaleIn, scene: Scene) -> tuple[ScaleIn, tuple[Victim, ...]]:
-    """Drop pods that are gone and spares that are over; give retired pods that were not ended."""
+    """Drop what is over; give retired pods that were not ended.
+
+    A victim whose worker registered since (or anew) was not asked to drain: it is chosen afresh.
+    """
     here = set(scene.pods)
+    rows = {load.pod: load.worker_id for load in scene.loads}
     stay = {victim: at for victim, at in memory.leaving.items() if victim.pod in here}
     strays = tuple(v for v, at in stay.items() if scene.now_s - at > LEAVES_WITHIN_S)
     return ScaleIn(
-        victims={victim: at for victim, at in memory.victims.items() if victim.pod in here},
+        victims={
+            victim: at
+            for victim, at in memory.victims.items()
+            if victim.pod in here and rows.get(victim.pod, victim.worker_id) == victim.worker_id
+        },
         leaving={victim: at for victim, at in stay.items() if victim not in strays},
         spared={
             p: until for p, until in memory.spared.items() if p in here and until > scene.now_s

@@ -15,13 +15,14 @@ from queueworker_operator.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
-JOB_PREFIX = "job:"
+# A queue's own changes count too: its first job makes its row, a pause changes its backlog.
+WAKING = frozenset({"job", "queue"})
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 30.0
 
 
 class Listener:
-    """Sets `woken` when a job became ready in a queue that `is_watched`.
+    """Sets `woken` when a queue that `is_watched` got a ready job, was made, or was paused.
 
     It connects only while `is_up` is set (the database answers queries), so a database that is
     away is asked by one connection alone. Without it the loop still reads once a second.
@@ -63,8 +64,8 @@ class Listener:
             await connection.execute(statement("listen"))
             self.woken.set()  # jobs may have come before the LISTEN
             async for notice in connection.notifies():
-                queue = notice.payload.removeprefix(JOB_PREFIX)
-                if queue != notice.payload and self._is_watched(queue):
+                kind, _, queue = notice.payload.partition(":")
+                if kind in WAKING and self._is_watched(queue):
                     self.woken.set()
         finally:
             with contextlib.suppress(psycopg.Error):

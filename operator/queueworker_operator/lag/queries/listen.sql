@@ -1,2 +1,2 @@
--- Hear wake-ups; payloads are "job:QUEUE" and others that this side ignores. No index.
+-- Hear wake-ups; payloads are "job:QUEUE", "queue:QUEUE" and others that this side ignores. No index.
 LISTEN queueworker;

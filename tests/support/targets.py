@@ -1,0 +1,182 @@
+"""A target whose pods start, register worker rows in a real Postgres, drain and end.
+
+It ends pods in the order of a ReplicaSet: not Ready first, then the preferred, then the newest.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from queueworker.store import Store, WorkerLoad, WorkerRow, connect
+from queueworker_operator.decision.model import Replicas
+from queueworker_operator.errors import TargetConflict
+
+TTL_S = 15.0
+RENEW_EVERY_S = 0.05
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Pod:
+    """One pod; set `busy` to let its worker run jobs."""
+
+    name: str
+    created_s: float
+    worker_id: UUID = field(default_factory=uuid4)
+    ready_s: float | None = None
+    busy: int = 0
+    draining: bool = False
+    ending: bool = False
+
+
+class PodTarget:
+    """The state machine. `writes` are the sizes asked for, `ended_busy` the pods killed at work."""
+
+    def __init__(
+        self, dsn: str, queues: tuple[str, ...], *, slots: int = 4, start_up_s: float = 0.0
+    ) -> None:
+        self.pods_by_name: dict[str, Pod] = {}
+        self.writes: list[tuple[float, int]] = []
+        self.ended: list[str] = []
+        self.ended_busy: list[str] = []
+        self.exists = True
+        self.conflicts = 0
+        self._dsn = dsn
+        self._queues = queues
+        self._slots = slots
+        self._start_up_s = start_up_s
+        self._desired = 0
+        self._gone: list[str] = []
+        self._preferred: frozenset[str] = frozenset()
+        self._start_ups: list[float] = []
+        self._names = (f"worker-{number}" for number in itertools.count())
+        self._tasks = asyncio.TaskGroup()
+        self._changed = asyncio.Condition()
+        self._store_lock = asyncio.Lock()
+        self._store: Store | None = None
+
+    @asynccontextmanager
+    async def running(self, replicas: int = 0) -> AsyncIterator["PodTarget"]:
+        """Run the pods' workers until the block ends, beginning with `replicas` Ready pods."""
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(await connect(self._dsn))
+            self._store = Store(connection)
+            async with asyncio.TaskGroup() as self._tasks:
+                self._resize(replicas)
+                await self.until(lambda: self.ready() == replicas)
+                try:
+                    yield self
+                finally:
+                    for pod in self.pods_by_name.values():
+                        pod.ending = True
+
+    def read(self) -> Replicas | None:
+        if not self.exists:
+            return None
+        now_s, live = time.monotonic(), self._live()
+        return Replicas(
+            current=self._desired,
+            ready=self.ready(),
+            starting_ages_s=tuple(now_s - pod.created_s for pod in live if pod.ready_s is None),
+            start_up_count=len(self._start_ups),
+            start_up_sum_s=sum(self._start_ups),
+            start_up_sq_sum_s2=sum(seconds**2 for seconds in self._start_ups),
+        )
+
+    def ready(self) -> int:
+        return sum(pod.ready_s is not None for pod in self._live())
+
+    def pods(self) -> Collection[str]:
+        return [pod.name for pod in self._live()]
+
+    def take_gone(self) -> tuple[str, ...]:
+        gone, self._gone = tuple(self._gone), []
+        return gone
+
+    def grace_s(self) -> float:
+        return 30.0
+
+    async def scale(self, desired: int) -> None:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise TargetConflict("somebody else changed it")
+        self.writes.append((time.monotonic(), desired))
+        self._resize(desired)
+        await self._notify()
+
+    async def prefer(self, victims: Collection[str]) -> None:
+        self._preferred = frozenset(victims)
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
+        """Wait for the pods to be in a state; every change is looked at."""
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(holds)
+
+    def crash(self, name: str) -> None:
+        """Lose a pod as a node loss does: its lease stays until it ends."""
+        self.pods_by_name.pop(name).ending = True
+        self._gone.append(name)
+        self._resize(self._desired)
+
+    def _live(self) -> list[Pod]:
+        return [pod for pod in self.pods_by_name.values() if not pod.ending]
+
+    def _resize(self, desired: int) -> None:
+        self._desired = desired
+        live = self._live()
+        for _ in range(desired - len(live)):
+            pod = Pod(name=next(self._names), created_s=time.monotonic())
+            self.pods_by_name[pod.name] = pod
+            self._tasks.create_task(self._run(pod))
+        for pod in sorted(live, key=self._end_order)[: max(0, len(live) - desired)]:
+            pod.ending = True
+            self.ended.append(pod.name)
+            if pod.busy:
+                self.ended_busy.append(pod.name)
+
+    def _end_order(self, pod: Pod) -> tuple[bool, bool, float]:
+        return pod.ready_s is not None, pod.name not in self._preferred, -pod.created_s
+
+    async def _run(self, pod: Pod) -> None:
+        await asyncio.sleep(self._start_up_s)
+        await self._ask(lambda store: store.register(self._row(pod)))
+        pod.ready_s = time.monotonic()
+        self._start_ups.append(pod.ready_s - pod.created_s)
+        while not pod.ending:
+            await self._notify()
+            load = WorkerLoad(slots=self._slots, busy=pod.busy, held=0, draining=pod.draining)
+            renewal = await self._ask(lambda store: store.renew(pod.worker_id, TTL_S, load))  # noqa: B023 -- awaited here
+            pod.draining = renewal.drain
+            await asyncio.sleep(RENEW_EVERY_S)
+        if self.pods_by_name.pop(pod.name, None) is not None:
+            await self._ask(lambda store: store.deregister(pod.worker_id))
+            self._gone.append(pod.name)
+        await self._notify()
+
+    async def _ask(self, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+        assert self._store is not None
+        async with self._store_lock:
+            return await question(self._store)
+
+    def _row(self, pod: Pod) -> WorkerRow:
+        return WorkerRow(
+            id=pod.worker_id,
+            pod=pod.name,
+            namespace="default",
+            node="node",
+            version="test",
+            queues=self._queues,
+            tasks=("work",),
+            slots=self._slots,
+            ttl_s=TTL_S,
+        )
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
