@@ -43,6 +43,7 @@ class ProcessTarget:
     ) -> None:
         self.name = name
         self.on_change: Callable[[], None] = lambda: None
+        self.peak = 0
         self._command = command
         self._grace_s = grace_s
         self._logs = logs
@@ -87,6 +88,7 @@ class ProcessTarget:
         live = self._live()
         for _ in range(desired - len(live)):
             self._start(crashes=0)
+        self.peak = max(self.peak, desired)
         for pod in sorted(live, key=self._end_order)[: max(0, len(live) - desired)]:
             pod.ending = True
             self._spawn(pod.end(self._grace_s))

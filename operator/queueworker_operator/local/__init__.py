@@ -1,0 +1,1 @@
+"""One-machine mode: the same manifests, the same decisions, processes in place of pods."""
