@@ -10,6 +10,7 @@ from typing import Any
 from queueworker_operator.errors import ObjectChanged
 from queueworker_operator.kube.client import Call, Client
 
+FIELD_MANAGER = "queueworker-operator"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 SCALE = "deployments/scale"
 LEASES = "leases.coordination.k8s.io"
@@ -74,7 +75,8 @@ async def set_scale(client: Client, namespace: str, name: str, wanted: Scale) ->
         "spec": {"replicas": wanted.replicas},
     }
     path = _scale_path(namespace, name)
-    call = Call(method="PATCH", path=path, verb="patch", what=SCALE, body=body)
+    query = {"fieldManager": FIELD_MANAGER}
+    call = Call(method="PATCH", path=path, verb="patch", what=SCALE, body=body, query=query)
     return _scale(await client.send(call))
 
 

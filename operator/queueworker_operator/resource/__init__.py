@@ -1,6 +1,7 @@
 """Pure translation: manifests to specs, decisions to status, conditions and events. No I/O."""
 
 from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
+from queueworker_operator.resource.conflicts import Claim, find_conflicts
 from queueworker_operator.resource.events import decision_event, trouble_event
 from queueworker_operator.resource.kind import GROUP, KIND, PLURAL, VERSION, key_of
 from queueworker_operator.resource.spec import ResourceSpec, parse
@@ -12,12 +13,14 @@ __all__ = [
     "KIND",
     "PLURAL",
     "VERSION",
+    "Claim",
     "Condition",
     "ConditionReason",
     "Facts",
     "ResourceSpec",
     "Trouble",
     "decision_event",
+    "find_conflicts",
     "grace_s_of",
     "key_of",
     "parse",

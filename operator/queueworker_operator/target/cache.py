@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from queueworker_operator.kube.api import FIELD_MANAGER
 from queueworker_operator.target.objects import (
     Deployment,
     Pod,
@@ -15,10 +16,12 @@ from queueworker_operator.target.objects import (
     pod_of,
     version_of,
 )
+from queueworker_operator.target.rival import Rivalry
 
 Body = Mapping[str, Any]
 Key = tuple[str, str]
 REMEMBERED_GONE = 20_000
+NO_RIVALRY = Rivalry()
 
 
 class ClusterCache:
@@ -33,6 +36,7 @@ class ClusterCache:
         self._clock = clock
         self._wall = wall
         self._deployments: dict[Key, Deployment] = {}
+        self._rivalries: dict[Key, Rivalry] = {}
         self._pods: dict[Key, Pod] = {}
         self._by_label: dict[tuple[str, str, str], dict[str, Pod]] = {}
         self._gone: deque[tuple[int, Pod]] = deque(maxlen=REMEMBERED_GONE)
@@ -51,21 +55,33 @@ class ClusterCache:
         """Take a Deployment's new body; an older one than is known is ignored."""
         key = key_of(body)
         before = self._deployments.get(key)
-        if before is None or before.uid != body["metadata"].get("uid", ""):
-            self._deployments[key] = deployment_of(body, None)
-        elif version_of(body) >= before.version:
-            self._deployments[key] = deployment_of(body, before)
+        if before is not None and before.uid != body["metadata"].get("uid", ""):
+            before = None
+        if before is not None and version_of(body) < before.version:
+            return
+        after = deployment_of(body, before)
+        self._deployments[key] = after
+        rivalry = self._rivalries.get(key, NO_RIVALRY).seen(before, after, self._clock())
+        if rivalry is not NO_RIVALRY:
+            self._rivalries[key] = rivalry
 
     def drop_deployment(self, key: Key) -> None:
         """Forget a deleted Deployment."""
         self._deployments.pop(key, None)
+        self._rivalries.pop(key, None)
+
+    def rival_of(self, key: Key) -> str | None:
+        """Name the manager that keeps overwriting a Deployment's replicas."""
+        return self._rivalries.get(key, NO_RIVALRY).rival(self._clock())
 
     def note_scaled(self, key: Key, replicas: int, version: str) -> None:
         """Take what the API server answered to our own write, before the watch tells."""
         before = self._deployments.get(key)
         if before is not None:
             number = int(version) if version.isdecimal() else before.version
-            self._deployments[key] = replace(before, replicas=replicas, version=number)
+            self._deployments[key] = replace(
+                before, replicas=replicas, version=number, writer=FIELD_MANAGER
+            )
 
     def put_pod(self, body: Body, *, just_created: bool = False) -> None:
         """Take a pod's new body; an older one than is known is ignored."""

@@ -1,0 +1,166 @@
+"""Wires the operator: one event loop for watches, database loops, lease, statuses and probes."""
+
+import asyncio
+import logging
+import random
+import signal
+import socket
+import time
+import uuid
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from queueworker_operator.controller import DatabaseLoop
+from queueworker_operator.handlers import watch
+from queueworker_operator.handlers.dispatch import Dispatcher
+from queueworker_operator.handlers.health import Health
+from queueworker_operator.handlers.loops import Loops
+from queueworker_operator.handlers.relist import Relisting
+from queueworker_operator.handlers.roster import Roster
+from queueworker_operator.handlers.secrets import Database, Secrets
+from queueworker_operator.handlers.status import StatusWriter
+from queueworker_operator.kube import Client, Credentials
+from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.leader import Leader
+from queueworker_operator.metrics import Metrics
+from queueworker_operator.settings import Settings
+from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.deployment import DeploymentTarget
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of a running operator."""
+
+    leader: Leader
+    loops: Loops
+    dispatcher: Dispatcher
+    statuses: StatusWriter
+    relisting: Relisting
+    health: Health
+    roster: Roster
+    cache: ClusterCache
+
+
+async def operate(settings: Settings, credentials: Credentials) -> None:
+    """Run until SIGTERM.
+
+    Raises:
+        OperatorError: it could not start; the message says what to do.
+    """
+    async with Client(credentials) as client:
+        parts = build(settings, credentials, client)
+        server, port = await parts.health.serve(settings.port)
+        try:
+            await parts.relisting.fill()
+            parts.health.synced = True
+            logger.info("operator ready on port %d, cluster %s", port, client.server)
+            await _run(parts, settings, credentials)
+        finally:
+            await server.cleanup()
+
+
+def build(settings: Settings, credentials: Credentials, client: Client) -> Parts:
+    """Make all parts and tell them of each other."""
+    registry, clock = CollectorRegistry(), time.monotonic
+    metrics = Metrics(registry, clock)
+    roster, cache = Roster(), ClusterCache(clock, time.time)
+    leader = Leader(
+        client,
+        namespace=settings.leader_namespace or credentials.namespace,
+        identity=f"{settings.identity or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        clock=clock,
+    )
+    metrics.leader.set_function(lambda: float(leader.may_write()))
+    statuses = StatusWriter(client, roster, cache, may_write=leader.may_write, clock=clock)
+
+    def new_loop(database: Database) -> DatabaseLoop:
+        source = PostgresLag(database.dsn, database.listen_dsn, settings.database)
+        return DatabaseLoop(
+            source,
+            statuses,
+            may_write=leader.may_write,
+            settings=settings.loop,
+            clock=clock,
+            metrics=metrics,
+        )
+
+    def new_target(namespace: str, name: str) -> DeploymentTarget:
+        return DeploymentTarget(cache, client, namespace=namespace, name=name, clock=clock)
+
+    loops = Loops(new_loop)
+    dispatcher = Dispatcher(
+        roster,
+        cache,
+        secrets=Secrets(client, clock=clock, random_unit=random.random),
+        loops=loops,
+        statuses=statuses,
+        new_target=new_target,
+    )
+    statuses.on_access_refused = dispatcher.reread_secret
+    return Parts(
+        leader=leader,
+        loops=loops,
+        dispatcher=dispatcher,
+        statuses=statuses,
+        relisting=Relisting(
+            client, roster, cache, namespaces=places(settings, credentials), wake=dispatcher.wake
+        ),
+        health=Health(clock=clock, ticked_at_s=loops.ticked_at_s, registry=registry),
+        roster=roster,
+        cache=cache,
+    )
+
+
+def places(settings: Settings, credentials: Credentials) -> tuple[str | None, ...]:
+    """Name the namespaces to watch; None is everywhere."""
+    if settings.all_namespaces:
+        return (None,)
+    return settings.namespaces or (credentials.namespace,)
+
+
+async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> None:
+    """Run all tasks until a signal, or until one of them fails."""
+    stop = asyncio.Event()
+    feed = watch.Feed(parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake)
+    registry = watch.register(feed, credentials)
+    forever = [
+        asyncio.create_task(part.run(), name=type(part).__name__)
+        for part in (parts.leader, parts.statuses, parts.dispatcher, parts.relisting)
+    ]
+    namespaces = places(settings, credentials)
+    kopf = asyncio.create_task(watch.watch(registry, namespaces, stop), name="kopf")
+    stopping = asyncio.create_task(_stopped(stop), name="stop")
+    try:
+        done, _ = await asyncio.wait(
+            [*forever, kopf, stopping], return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()  # raises what ended it
+    finally:
+        for task in (*forever[1:], stopping):
+            task.cancel()
+        await asyncio.gather(*forever[1:], stopping, return_exceptions=True)
+        await parts.loops.stop()  # under the lease still: states are stored, drains undone
+        forever[0].cancel()
+        await parts.leader.release()
+        stop.set()
+        await asyncio.gather(kopf, return_exceptions=True)
+
+
+async def _stopped(stop: asyncio.Event) -> None:
+    """Wait for a signal. kopf takes the signals for itself when it starts: take them back."""
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with asyncio.timeout(1.0):
+                await stop.wait()
+        except TimeoutError:
+            continue

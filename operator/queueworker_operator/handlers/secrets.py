@@ -1,0 +1,124 @@
+"""Connection strings out of Secrets: read by name, again each minute, at once when refused."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from queueworker_operator.errors import AccessDenied, ObjectMissing, OperatorError
+from queueworker_operator.kube import Client, api
+from queueworker_operator.resource import Condition, ConditionReason, ResourceSpec, Trouble
+
+logger = logging.getLogger(__name__)
+
+REREAD_S = 60.0
+JITTER_S = 10.0
+RETRY_S = 5.0
+AT_ONCE = 8
+LISTEN_KEY = "listen_dsn"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where a queue lives. Two resources share a loop only if all of this is the same."""
+
+    dsn: str = field(repr=False)
+    listen_dsn: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read of one Secret, and when it is read again."""
+
+    due_s: float
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    refusal: tuple[ConditionReason, str] | None = None
+
+
+class Secrets:
+    """The Secrets that QueueWorkers name, and no others.
+
+    Args:
+        client: The API server.
+        clock: Monotonic seconds.
+        random_unit: Numbers from 0 to 1, for the jitter.
+    """
+
+    def __init__(
+        self, client: Client, *, clock: Callable[[], float], random_unit: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._random_unit = random_unit
+        self._readings: dict[tuple[str, str], Reading] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def refresh(self, needed: Collection[tuple[str, str]]) -> None:
+        """Read what is due of `needed` and forget the rest."""
+        now_s = self._clock()
+        self._readings = {key: self._readings[key] for key in needed if key in self._readings}
+        due = [key for key in needed if key not in self._readings or self._is_due(key, now_s)]
+        await asyncio.gather(*map(self._read, due))
+
+    def expire(self, namespace: str, name: str) -> None:
+        """Make a Secret due: the database refused what it said. At most one read each 5 s."""
+        reading = self._readings.get((namespace, name))
+        if reading is not None:
+            soon_s = min(reading.due_s, self._clock() + RETRY_S)
+            self._readings[namespace, name] = Reading(
+                due_s=soon_s, values=reading.values, refusal=reading.refusal
+            )
+
+    def database_of(self, spec: ResourceSpec) -> Database | Trouble:
+        """Give the connection strings of `spec`, or what is wrong with its Secret."""
+        reading = self._readings.get((spec.namespace, spec.secret_name))
+        if reading is None:
+            return _trouble(ConditionReason.SECRET_UNAVAILABLE, "the Secret is not read yet")
+        if reading.refusal is not None:
+            return _trouble(*reading.refusal)
+        dsn = reading.values.get(spec.secret_key)
+        if not dsn:
+            return _trouble(
+                ConditionReason.SECRET_INVALID,
+                f"Secret {spec.secret_name} has no key {spec.secret_key}: "
+                "add it with the connection string as its value",
+            )
+        return Database(dsn, reading.values.get(LISTEN_KEY) or None)
+
+    def _is_due(self, key: tuple[str, str], now_s: float) -> bool:
+        return now_s >= self._readings[key].due_s
+
+    async def _read(self, key: tuple[str, str]) -> None:
+        namespace, name = key
+        async with self._slots:
+            try:
+                values = await api.get_secret(self._client, namespace, name)
+            except OperatorError as exc:
+                self._readings[key] = self._after(key, exc)
+                return
+        due_s = self._clock() + REREAD_S + JITTER_S * self._random_unit()
+        self._readings[key] = Reading(due_s=due_s, values=values)
+
+    def _after(self, key: tuple[str, str], error: OperatorError) -> Reading:
+        """Say what a failed read means; a silent API server changes nothing that is known."""
+        due_s = self._clock() + RETRY_S + self._random_unit()
+        match error:
+            case ObjectMissing():
+                message = f"Secret {key[1]} does not exist in namespace {key[0]}: create it"
+                return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_NOT_FOUND, message))
+            case AccessDenied():
+                message = f"the operator may not get Secret {key[1]}: grant get on it by name"
+                return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_UNAVAILABLE, message))
+            case _:
+                return self._kept(key, error, due_s)
+
+    def _kept(self, key: tuple[str, str], error: OperatorError, due_s: float) -> Reading:
+        logger.warning("secret %s/%s is not read: %s", *key, error)
+        known = self._readings.get(key)
+        if known is not None and known.refusal is None:
+            return Reading(due_s=due_s, values=known.values)
+        return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_UNAVAILABLE, str(error)))
+
+
+def _trouble(reason: ConditionReason, message: str) -> Trouble:
+    return Trouble(condition=Condition.METRICS_AVAILABLE, reason=reason, message=message)

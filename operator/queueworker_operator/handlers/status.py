@@ -1,0 +1,196 @@
+"""Writes statuses and events: on a change, else now and then, under one token bucket."""
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from queueworker_operator.errors import ObjectMissing, OperatorError
+from queueworker_operator.handlers.bucket import Bucket
+from queueworker_operator.handlers.roster import Member, Roster
+from queueworker_operator.kube import Client, api
+from queueworker_operator.report import Fact, Report
+from queueworker_operator.resource import (
+    Condition,
+    Facts,
+    Trouble,
+    decision_event,
+    same_story,
+    status_of,
+    trouble_event,
+)
+from queueworker_operator.target.cache import ClusterCache
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.2
+REFRESH_S = 300.0
+RETRY_S = 2.0
+MOST_EVENTS = 1000
+
+
+@dataclass(slots=True)
+class Story:
+    """What is known about one QueueWorker, and what of it is written."""
+
+    report: Report | None = None
+    generation: int = 0
+    troubles: tuple[Trouble, ...] = ()
+    written: dict[str, Any] | None = None
+    written_at_s: float = field(default=float("-inf"))
+    tried_at_s: float = field(default=float("-inf"))
+    stale: bool = True
+
+
+class StatusWriter:
+    """The `Reporter` of a cluster. Only the leader writes; a standby just listens.
+
+    Args:
+        client: The API server.
+        roster: The QueueWorkers, for what their status says now.
+        cache: The Deployments, for their selectors.
+        may_write: Whether this process is the leader.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        roster: Roster,
+        cache: ClusterCache,
+        *,
+        may_write: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._roster = roster
+        self._cache = cache
+        self._may_write = may_write
+        self._clock = clock
+        self._bucket = Bucket(clock)
+        self._stories: dict[str, Story] = {}
+        self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
+        self._changed = asyncio.Event()
+        self.on_access_refused: Callable[[str], None] = lambda _: None
+
+    async def report(self, key: str, report: Report) -> None:
+        """Take one tick's report; write soon if it says something new."""
+        story = self._stories.setdefault(key, Story())
+        story.report = report
+        if report.changed or report.written is not None:
+            story.stale = True
+            self._changed.set()
+        if report.written is not None:
+            self._queue_decision(key, report)
+        if Fact.ACCESS_REFUSED in report.facts:
+            self.on_access_refused(key)
+
+    def tell(self, key: str, generation: int, troubles: tuple[Trouble, ...]) -> None:
+        """Take what keeps a QueueWorker's spec of `generation` from being acted upon."""
+        story = self._stories.setdefault(key, Story())
+        if (story.generation, story.troubles) == (generation, troubles):
+            return
+        if troubles and story.troubles != troubles:
+            story.report = None  # no loop speaks for it now
+            self._queue_conflict(key, troubles)
+        story.generation, story.troubles = generation, troubles
+        story.stale = True
+        self._changed.set()
+
+    def retain(self, keys: Collection[str]) -> None:
+        """Forget all QueueWorkers but `keys`."""
+        self._stories = {key: self._stories[key] for key in keys if key in self._stories}
+
+    async def run(self) -> None:
+        """Write what is due until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            if self._may_write():
+                await self._write_due()
+
+    async def _write_due(self) -> None:
+        while self._events:
+            await self._publish(*self._events.popleft())
+        now_s = self._clock()
+        due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
+        for key in sorted(due, key=lambda key: not self._stories[key].stale):
+            if not self._may_write() or not self._bucket.take():
+                return
+            await self._write(key)
+
+    async def _write(self, key: str) -> None:
+        story, member = self._stories.get(key), self._roster.get(key)
+        if story is None or member is None or (story.report is None and not story.troubles):
+            return
+        status = status_of(self._facts(story, member), story.written or member.status)
+        story.tried_at_s = now_s = self._clock()
+        recent = now_s - story.written_at_s < REFRESH_S
+        if recent and story.written is not None and same_story(status, story.written):
+            story.stale = False
+            return
+        story.stale = False
+        try:
+            namespace, _, name = key.partition("/")
+            await api.patch_status(self._client, namespace, name, status)
+        except ObjectMissing:
+            return
+        except OperatorError as exc:
+            logger.warning("the status of %s is not written: %s", key, exc)
+            story.stale = True
+            return
+        story.written, story.written_at_s = status, now_s
+
+    def _facts(self, story: Story, member: Member) -> Facts:
+        deployment = None
+        if member.spec is not None:
+            deployment = self._cache.deployment(member.spec.namespace, member.spec.target_name)
+        return Facts(
+            generation=member.generation if story.report is None else story.report.generation,
+            now=_now(),
+            report=story.report,
+            selector=deployment.selector if deployment else None,
+            troubles=story.troubles,
+        )
+
+    def _queue_decision(self, key: str, report: Report) -> None:
+        member = self._roster.get(key)
+        if member is not None and member.spec is not None and report.decision is not None:
+            event = decision_event(member.spec, report.decision, _now(), _suffix())
+            self._events.append((member.spec.namespace, event))
+            self._changed.set()
+
+    def _queue_conflict(self, key: str, troubles: tuple[Trouble, ...]) -> None:
+        member = self._roster.get(key)
+        for trouble in troubles:
+            if trouble.condition is Condition.CONFLICTED and member and member.spec:
+                event = trouble_event(member.spec, trouble, _now(), _suffix())
+                self._events.append((member.spec.namespace, event))
+
+    async def _publish(self, namespace: str, event: dict[str, Any]) -> None:
+        try:
+            await api.create_event(self._client, namespace, event)
+        except OperatorError as exc:
+            logger.warning("an event is lost: %s", exc)
+
+
+def _is_due(story: Story, now_s: float) -> bool:
+    if now_s - story.tried_at_s < RETRY_S and story.tried_at_s > story.written_at_s:
+        return False
+    return story.stale or now_s - story.written_at_s >= REFRESH_S
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _suffix() -> str:
+    return uuid.uuid4().hex[:16]

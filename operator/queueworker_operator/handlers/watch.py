@@ -1,0 +1,145 @@
+"""The glue to kopf: three watch streams fill the caches. kopf decides and writes nothing."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from queueworker_operator.errors import ClusterUnavailable
+from queueworker_operator.handlers.relist import Relisting
+from queueworker_operator.handlers.roster import Roster
+from queueworker_operator.kube import Credentials
+from queueworker_operator.resource import GROUP, PLURAL, VERSION, key_of
+from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.cache import key_of as place_of
+from queueworker_operator.target.objects import Deployment
+
+Body = Mapping[str, Any]
+
+
+class Feed:
+    """Takes the events of the three streams into the caches."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        cache: ClusterCache,
+        relisting: Relisting,
+        wake: Callable[[], None],
+    ) -> None:
+        self._roster = roster
+        self._cache = cache
+        self._relisting = relisting
+        self._wake = wake
+
+    async def on_queue_worker(self, event: Any, **_: Any) -> None:
+        """Take a QueueWorker's event."""
+        body = event["object"]
+        self._relisting.saw(event["type"])
+        gone = is_deletion(event)
+        if self._roster.drop(key_of(body)) if gone else self._roster.put(body):
+            self._wake()
+
+    async def on_deployment(self, event: Any, **_: Any) -> None:
+        """Take a Deployment's event."""
+        body = event["object"]
+        self._relisting.saw(event["type"])
+        place = place_of(body)
+        before = self._cache.deployment(*place)
+        if is_deletion(event):
+            self._cache.drop_deployment(place)
+        else:
+            self._cache.put_deployment(body)
+        after = self._cache.deployment(*place)
+        if slots_of(before) != slots_of(after):
+            self._wake()
+
+    async def on_pod(self, event: Any, **_: Any) -> None:
+        """Take a pod's event."""
+        body = event["object"]
+        self._relisting.saw(event["type"])
+        if is_deletion(event):
+            self._cache.drop_pod(place_of(body))
+        else:
+            self._cache.put_pod(body, just_created=event["type"] == "ADDED")
+
+
+def register(feed: Feed, credentials: Credentials) -> kopf.OperatorRegistry:
+    """Build the registry: one login, three event handlers."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection_of(credentials)
+
+    kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(feed.on_queue_worker)
+    kopf.on.event("apps", "v1", "deployments", registry=registry)(feed.on_deployment)
+    kopf.on.event("", "v1", "pods", registry=registry)(feed.on_pod)
+    return registry
+
+
+def is_deletion(event: Body) -> bool:
+    """Tell whether the object is gone (not merely asked to go)."""
+    return bool(event["type"] == "DELETED")
+
+
+def slots_of(deployment: Deployment | None) -> tuple[bool, int | None]:
+    """Give what an assignment takes from a Deployment."""
+    return deployment is not None, deployment.slots if deployment else None
+
+
+def connection_of(credentials: Credentials) -> kopf.ConnectionInfo:
+    """Give kopf our own credentials; it asks again when they are refused."""
+    return kopf.ConnectionInfo(
+        server=credentials.server,
+        ca_data=credentials.ca,
+        insecure=credentials.insecure or None,
+        token=credentials.bearer(),
+        certificate_data=credentials.certificate,
+        private_key_data=credentials.private_key,
+        default_namespace=credentials.namespace,
+    )
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    """Give kopf's settings: short requests, small pages, no writes of its own."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 5
+    settings.networking.request_timeout = 15
+    settings.networking.connect_timeout = 5
+    settings.queueing.worker_limit = 50
+    # A worker idles this long for the next event of its object while it keeps its slot.
+    settings.queueing.idle_timeout = 0.02
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    return settings
+
+
+async def watch(
+    registry: kopf.OperatorRegistry, namespaces: tuple[str | None, ...], stop: asyncio.Event
+) -> None:
+    """Run the watch streams until `stop`.
+
+    Raises:
+        ClusterUnavailable: kopf gave up, for instance because a right was taken away.
+    """
+    everywhere = None in namespaces
+    running = kopf.operator(
+        registry=registry,
+        settings=watch_settings(),
+        standalone=True,
+        clusterwide=everywhere,
+        namespaces=() if everywhere else [name for name in namespaces if name is not None],
+        stop_flag=stop,
+    )
+    try:
+        await running
+    except Exception as exc:
+        raise ClusterUnavailable(f"the watch of the cluster broke off: {exc!r:.300}") from exc
