@@ -136,11 +136,13 @@ def install(operator: OperatorRelease, postgres: PostgresPod) -> Iterator[Instal
     with contextlib.ExitStack() as installed:
 
         def install_workload(workload: Workload) -> Deployed:
-            postgres.create(workload.name)
-            installed.callback(postgres.drop, workload.name)
+            database = workload.database
+            if workload.shares_database is None:
+                postgres.create(database)
+                installed.callback(postgres.drop, database)
             access = Access(
-                worker_dsn=postgres.dsn(workload.name, WORKER_ROLE),
-                operator_dsn=postgres.dsn(workload.name, OPERATOR_ROLE),
+                worker_dsn=postgres.dsn(database, WORKER_ROLE),
+                operator_dsn=postgres.dsn(database, OPERATOR_ROLE),
             )
             resources = resources_of(workload, operator.images.app, access)
             for resource in resources:

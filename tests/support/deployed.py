@@ -9,14 +9,16 @@ from typing import Any, LiteralString, Self
 
 from tests.support.cluster import Cluster, Resource
 from tests.support.postgres_pod import PostgresPod
+from tests.support.reconciliation import Reconciliation, reconcile
 from tests.support.tools import tool_path
 from tests.support.waiting import wait_until
 from tests.support.workload import Workload
 
 ENQUEUE = """
-    SELECT count(*)
-    FROM queueworker.enqueue_many(%(queue)s, 'work', array_fill(%(args)s::jsonb, ARRAY[%(count)s]))
+    SELECT array_agg(id)
+    FROM queueworker.enqueue_many(%(queue)s, 'work', array_fill(%(args)s::jsonb, ARRAY[%(count)s])) AS id
 """
+FINISHED = "SELECT job_id, token FROM ledger WHERE note = 'finished' ORDER BY started_at"
 JOBS_LEFT = "SELECT count(*) FROM queueworker.jobs"
 
 
@@ -72,23 +74,28 @@ class Deployed:
         self.workload = workload
         self.cluster = cluster
         self.postgres = postgres
+        self._enqueued: set[int] = set()
 
-    def enqueue(self, count: int, *, seconds: float, queue: str | None = None) -> float:
+    def enqueue(self, count: int, *, seconds: float) -> float:
         """Enqueue jobs in one transaction; give the monotonic time of its commit."""
         values: dict[str, Any] = {
-            "queue": queue or self.workload.name,
+            "queue": self.workload.name,
             "args": json.dumps({"seconds": seconds}),
             "count": count,
         }
-        with self.postgres.connect(self.workload.name) as conn:
-            enqueued = conn.execute(ENQUEUE, values).fetchone()
+        with self.postgres.connect(self.workload.database) as conn:
+            [(ids,)] = conn.execute(ENQUEUE, values).fetchall()
             committed_at_s = time.monotonic()
-        assert enqueued == (count,)
+        self._enqueued |= set(ids)
         return committed_at_s
+
+    def reconcile(self) -> Reconciliation:
+        """Compare what was enqueued with what the ledger and the queue hold."""
+        return reconcile(self._enqueued, self.query(FINISHED), self.query(JOBS_LEFT)[0][0])
 
     def query(self, statement: LiteralString, **parameters: object) -> list[tuple[Any, ...]]:
         """Run a query in the workload's database."""
-        return self.postgres.query(self.workload.name, statement, parameters)
+        return self.postgres.query(self.workload.database, statement, parameters)
 
     def watch(self) -> ReplicaWatch:
         """Follow the Deployment's replicas."""

@@ -7,14 +7,23 @@ from tests.support.cluster import Resource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One application's workers; `name` names its queue, its resources and its database."""
+    """One application's workers; `name` names its queue, its resources and its database.
+
+    With `shares_database` the database is that of another workload.
+    """
 
     name: str
+    shares_database: str | None = None
     slots: int = 4
     start_within: str = "30s"
     min_replicas: int = 0
     max_replicas: int = 5
     grace_s: int = 60
+
+    @property
+    def database(self) -> str:
+        """Give the name of the database that holds the queue."""
+        return self.shares_database or self.name
 
     @property
     def deployment(self) -> str:
