@@ -71,14 +71,14 @@ def read_trace(file: Path, time_scale: float) -> tuple[Arrival, ...]:
         raise InvalidSettings(f"the time scale is {time_scale:g}: give a number above 0")
     try:
         with file.open(newline="") as lines:
-            rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+            rows = list(csv.DictReader(filter(_is_row, lines), restval=""))
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidSettings(f"the trace {file} cannot be read: give a CSV file") from exc
     if not rows or TIME_COLUMN not in rows[0]:
         raise InvalidSettings(f"{file} has no rows with a column {TIME_COLUMN}: not a trace")
     try:
         return tuple(_arrivals(rows, time_scale))
-    except (TypeError, ValueError) as exc:
+    except (AttributeError, TypeError, ValueError) as exc:
         raise InvalidSettings(f"{file} has a row that is no number: {exc}") from exc
 
 
@@ -95,6 +95,10 @@ def _arrivals(rows: list[dict[str, str]], time_scale: float) -> Iterator[Arrival
         }
         for index in range(count):
             yield Arrival(at_s=at_s + step_s * index / count, arguments=arguments)
+
+
+def _is_row(line: str) -> bool:
+    return not line.startswith("#")
 
 
 def _number(text: str) -> int | float:
