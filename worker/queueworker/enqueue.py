@@ -14,8 +14,8 @@ from psycopg.rows import tuple_row
 from queueworker.dsn import Dsn
 from queueworker.errors import EnqueueRefused
 from queueworker.job import Job
+from queueworker.statements import statement
 from queueworker.store import connect, connect_sync, translated
-from queueworker.store.statements import statement
 
 APPLICATION_NAME = "queueworker-producer"
 

@@ -1,8 +1,8 @@
 """The only caller of SQL at run time: one method per statement, rows as frozen values."""
 
+from queueworker.connection import connect, connect_sync, translated
 from queueworker.store.administration import Administration
 from queueworker.store.completion import complete_in
-from queueworker.store.connection import connect, connect_sync, translated
 from queueworker.store.lag import LagRow, WorkerStateRow
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (

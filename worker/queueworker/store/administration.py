@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from queueworker.statements import statement
 from queueworker.store.lag import LagRow, WorkerStateRow
 from queueworker.store.rows import DeadJob, QueueRow, QueueSummary
 from queueworker.store.session import Session
-from queueworker.store.statements import statement
 
 
 class Administration(Session):

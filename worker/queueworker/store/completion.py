@@ -7,9 +7,9 @@ import psycopg
 
 from queueworker.errors import StaleToken
 from queueworker.job import Transition, TransitionKind
+from queueworker.statements import partition_statement
 from queueworker.store.rows import QueueRow, StatDelta
 from queueworker.store.session import Parameters, Session
-from queueworker.store.statements import partition_statement
 
 Refused = set[tuple[int, int]]
 

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, tuple_row
 
-from queueworker.store.connection import translated
+from queueworker.connection import translated
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, object]

@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 
 from queueworker.job import ClaimedJob, Transition, TransitionKind
+from queueworker.statements import partition_statement, statement
 from queueworker.store import completion
 from queueworker.store.administration import Administration
 from queueworker.store.open_claims import OpenClaims
@@ -20,7 +21,6 @@ from queueworker.store.rows import (
     WorkerLoad,
     WorkerRow,
 )
-from queueworker.store.statements import partition_statement, statement
 
 NOTHING = StatDelta()
 

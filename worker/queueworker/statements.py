@@ -13,7 +13,7 @@ def statement(name: str) -> sql.SQL:
     """Give the statement of `queries/NAME.sql`."""
     text = files("queueworker").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
     # Comments are cut: psycopg would look for placeholders in them.
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
     return sql.SQL("\n".join(lines))
 
 

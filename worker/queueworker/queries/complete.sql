@@ -1,0 +1,101 @@
+-- Apply mixed transitions where (id, token) still matches; the refused pairs come back. By primary key.
+WITH entered AS MATERIALIZED (
+  SELECT pg_current_xact_id() AS xid
+),
+of_queue AS MATERIALIZED (
+  SELECT position_sequence, requeued_sequence
+  FROM queueworker.queue
+  WHERE id = %(queue_id)s::int
+),
+given AS (
+  SELECT g.id, g.token, g.kind, g.delay_s, g.error, g.failure
+  FROM unnest(
+    %(ids)s::bigint[], %(tokens)s::bigint[], %(kinds)s::text[],
+    %(delays_s)s::float8[], %(errors)s::text[], %(failures)s::text[]
+  ) AS g (id, token, kind, delay_s, error, failure)
+),
+succeeded AS (
+  DELETE FROM {partition} AS j
+  USING given AS g
+  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'succeed'
+  RETURNING j.id, j.token
+),
+retried AS (
+  UPDATE {partition} AS j
+  SET token = 0,
+    pos = NULL,
+    run_at = clock_timestamp() + make_interval(secs => g.delay_s)
+  FROM given AS g
+  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'retry'
+  RETURNING j.id, j.attempt, g.token, g.failure, g.error
+),
+released AS (
+  -- The transaction has its id before a pos is drawn (E3); re-entries are counted apart, first.
+  UPDATE {partition} AS j
+  SET token = 0,
+    attempt = attempt - 1,
+    pos = 0 * nextval((SELECT requeued_sequence FROM of_queue))
+      + nextval((SELECT position_sequence FROM of_queue)),
+    run_at = clock_timestamp()
+  FROM given AS g
+  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'release'
+    AND (SELECT xid FROM entered) IS NOT NULL
+  RETURNING j.id, g.token
+),
+died AS (
+  DELETE FROM {partition} AS j
+  USING given AS g
+  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'dead'
+  RETURNING j.*, g.failure, g.error
+),
+buried AS (
+  INSERT INTO queueworker.dead_job (id, created_at, run_at, timeout_s, lane_id, queue_id, attempt,
+    max_attempts, crash_count, kind, error, unique_key, args)
+  SELECT id, created_at, run_at, timeout_s, lane_id, queue_id, attempt,
+    max_attempts, crash_count, failure, error, unique_key, args
+  FROM died
+),
+noted AS (
+  INSERT INTO queueworker.failure (job_id, queue_id, attempt, token, worker_id, kind, error)
+  SELECT f.id, %(queue_id)s::int, f.attempt, f.token,
+    (SELECT c.worker_id FROM queueworker.claim AS c WHERE c.token = f.token), f.failure, f.error
+  FROM (
+    SELECT id, attempt, token, failure, error FROM retried
+    UNION ALL
+    SELECT id, attempt, token, failure, error FROM died
+  ) AS f
+),
+closed AS (
+  DELETE FROM queueworker.claim
+  WHERE token = ANY (%(closed)s::bigint[])
+),
+changed AS (
+  SELECT id, token FROM succeeded
+  UNION ALL
+  SELECT id, token FROM retried
+  UNION ALL
+  SELECT id, token FROM released
+  UNION ALL
+  SELECT id, token FROM died
+),
+counted AS (
+  INSERT INTO queueworker.stat (queue_id, succeeded, retried, released, dead, failed, refused, started,
+    busy_s, service_count, service_sum_s, service_sq_sum_s2, wait_buckets, wait_counts)
+  SELECT %(queue_id)s::int, s.succeeded, s.retried, s.released, s.died, s.retried + s.died,
+    cardinality(%(ids)s::bigint[]) - s.changed, %(started)s::int, %(busy_s)s::float8,
+    %(service_count)s::int, %(service_sum_s)s::float8, %(service_sq_sum_s2)s::float8,
+    %(wait_buckets)s::smallint[], %(wait_counts)s::int[]
+  FROM (
+    SELECT (SELECT count(*)::int FROM succeeded) AS succeeded,
+      (SELECT count(*)::int FROM retried) AS retried,
+      (SELECT count(*)::int FROM released) AS released,
+      (SELECT count(*)::int FROM died) AS died,
+      (SELECT count(*)::int FROM changed) AS changed
+  ) AS s
+  WHERE (SELECT xid FROM entered) IS NOT NULL
+)
+SELECT id, token
+FROM given
+EXCEPT
+SELECT id, token
+FROM changed

@@ -1,0 +1,2 @@
+-- Delete dead letters, all or these.
+SELECT queueworker.dead_purge(%(queue)s::text, %(ids)s::bigint[])

@@ -1,0 +1,3 @@
+-- One row per existing queue.
+SELECT *
+FROM queueworker.queue_lag(%(queues)s::text[])

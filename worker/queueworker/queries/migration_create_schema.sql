@@ -1,0 +1,2 @@
+-- The schema that holds everything.
+CREATE SCHEMA IF NOT EXISTS queueworker

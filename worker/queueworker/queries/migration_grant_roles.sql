@@ -1,0 +1,2 @@
+-- Grant the roles that exist their rights.
+SELECT queueworker.grant_roles()

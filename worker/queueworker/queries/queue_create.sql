@@ -1,0 +1,2 @@
+-- Give a queue a partition of its own.
+SELECT queueworker.queue_create(%(queue)s::text)

@@ -1,0 +1,6 @@
+-- All queues with their counts; as cheap as one reading of their lag.
+SELECT q.name, q.part, q.paused, lag.ready, lag.running, lag.scheduled, lag.dead
+FROM queueworker.queue AS q
+JOIN queueworker.queue_lag(ARRAY(SELECT name FROM queueworker.queue)) AS lag
+  ON lag.queue = q.name
+ORDER BY q.name

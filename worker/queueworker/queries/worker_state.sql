@@ -1,0 +1,3 @@
+-- The live workers of these queues.
+SELECT *
+FROM queueworker.worker_state(%(queues)s::text[])
