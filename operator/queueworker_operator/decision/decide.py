@@ -120,12 +120,12 @@ def _held(replicas: Replicas, reason: Reason, why: str) -> Decision:
 
 
 def _begin(state: State, sample: Sample, replicas: Replicas) -> State:
-    """Take the sample as the base of all counters."""
+    """Take the sample as the base of all counters; pods that are there count as recent work."""
     return replace(
         state,
         last=sample,
         start_up=learn_start_up(state.start_up, replicas, sample.at_s),
-        idle=learn_gaps(state.idle, sample, 0.0),
+        idle=learn_gaps(state.idle, sample, replicas.current),
         slots=sample.slots_per_pod or state.slots,
     )
 

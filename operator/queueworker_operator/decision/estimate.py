@@ -156,7 +156,7 @@ def learn_arrivals(arrivals: Arrivals, flow: Flow, regime: Regime) -> Arrivals:
         smooth_per_s = max(smooth_per_s, median(ticks) / OBSERVE_EVERY_S)
     dispersion = _dispersion(ticks)
     return Arrivals(
-        rate_per_s=smooth_per_s,
+        rate_per_s=min(smooth_per_s, _most_per_s(ticks, dispersion)),
         ticks=ticks,
         dispersion=dispersion,
         slope_per_s2=_slope_per_s2(ticks, dispersion),
@@ -169,6 +169,15 @@ def _dispersion(ticks: tuple[float, ...]) -> float:
         return 1.0
     steps = sum((later - earlier) ** 2 for earlier, later in pairwise(ticks))
     return min(max(steps / 2 / arrived, 1.0), 25.0)
+
+
+def _most_per_s(ticks: tuple[float, ...], dispersion: float) -> float:
+    """Bound the rate by the last two minutes plus two deviations: a burst is forgotten by then."""
+    if len(ticks) < _TICKS_FOR_TREND:
+        return math.inf
+    arrived = sum(ticks[-_TICKS_FOR_TREND:])
+    most = arrived + 2 * math.sqrt(dispersion * arrived) + 4
+    return most / (_TICKS_FOR_TREND * OBSERVE_EVERY_S)
 
 
 def _slope_per_s2(ticks: tuple[float, ...], dispersion: float) -> float:

@@ -21,7 +21,7 @@ _GUARD_S = 10.0
 
 def learn_gaps(idle: Idle, sample: Sample, arrived: float) -> Idle:
     """Fold one sample: a pause ends with work, and work is arrivals, backlog or running jobs."""
-    if arrived > 0 or sample.claimable > 0 or sample.running > 0 or idle.active_at_s is None:
+    if arrived > 0 or sample.claimable > 0 or sample.running > 0:
         ended = idle.pausing and idle.active_at_s is not None
         gaps_s = (*idle.gaps_s, sample.at_s - (idle.active_at_s or 0.0)) if ended else idle.gaps_s
         return Idle(gaps_s=gaps_s[-_GAPS_KEPT:], active_at_s=sample.at_s)
@@ -83,5 +83,5 @@ def is_warm(policy: Policy, state: State, sample: Sample, outlook: Outlook) -> b
     if outlook.announced.by(max(notice_s, 0.0)) > 0:
         return True
     active_at_s = state.idle.active_at_s
-    idle_s = 0.0 if active_at_s is None else sample.at_s - active_at_s
+    idle_s = math.inf if active_at_s is None else sample.at_s - active_at_s
     return warmth(policy, state, outlook).at(idle_s)
