@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from queueworker.store import Store, WorkerLoad, WorkerRow, connect
+import psycopg
+
+from queueworker.store import Store, WorkerLoad, WorkerRow
 from queueworker_operator.decision.model import Replicas
 from queueworker_operator.errors import TargetConflict
 
@@ -33,6 +35,7 @@ class Pod:
     busy: int = 0
     draining: bool = False
     ending: bool = False
+    renewals: int = 0
 
 
 class PodTarget:
@@ -65,7 +68,9 @@ class PodTarget:
     async def running(self, replicas: int = 0) -> AsyncIterator["PodTarget"]:
         """Run the pods' workers until the block ends, beginning with `replicas` Ready pods."""
         async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(await connect(self._dsn))
+            connection = await stack.enter_async_context(
+                await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+            )
             self._store = Store(connection)
             async with asyncio.TaskGroup() as self._tasks:
                 self._resize(replicas)
@@ -118,6 +123,15 @@ class PodTarget:
         async with asyncio.timeout(timeout_s), self._changed:
             await self._changed.wait_for(holds)
 
+    async def until_renewed(self) -> None:
+        """Wait until every worker's row tells what its pod is doing now."""
+        before = {name: pod.renewals for name, pod in self.pods_by_name.items()}
+        await self.until(
+            lambda: all(
+                pod.renewals > before.get(name, 0) + 1 for name, pod in self.pods_by_name.items()
+            )
+        )
+
     def crash(self, name: str) -> None:
         """Lose a pod as a node loss does: its lease stays until it ends."""
         self.pods_by_name.pop(name).ending = True
@@ -153,6 +167,7 @@ class PodTarget:
             load = WorkerLoad(slots=self._slots, busy=pod.busy, held=0, draining=pod.draining)
             renewal = await self._ask(lambda store: store.renew(pod.worker_id, TTL_S, load))  # noqa: B023 -- awaited here
             pod.draining = renewal.drain
+            pod.renewals += 1
             await asyncio.sleep(RENEW_EVERY_S)
         if self.pods_by_name.pop(pod.name, None) is not None:
             await self._ask(lambda store: store.deregister(pod.worker_id))

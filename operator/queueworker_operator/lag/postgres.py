@@ -65,7 +65,6 @@ class PostgresLag:
 
     async def tend(self, queues: Collection[str]) -> None:
         """Sweep `queues`, which no worker sweeps, and rescue the jobs of dead workers."""
-        await self._database.fetch("rescue", {})
         await self._database.fetch("sweep", {"queues": list(queues)})
 
     async def wait(self, timeout_s: float) -> None:

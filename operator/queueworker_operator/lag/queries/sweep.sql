@@ -1,2 +1,2 @@
--- Promote due jobs and set the idle flag of queues that no worker sweeps (index: due jobs).
-SELECT queueworker.sweep(%(queues)s::text[]) AS promoted;
+-- Rescue, promote due jobs and set the idle flag of queues that no worker sweeps (index: due jobs).
+SELECT queueworker.sweep(%(queues)s::text[]) AS readied;

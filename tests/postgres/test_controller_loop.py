@@ -1,0 +1,472 @@
+"""One loop per database: what it does to a target, and what it never does."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import replace
+
+import pytest
+from tests.support.loops import KEY, enqueue, execute, looping
+from tests.support.targets import PodTarget
+
+from queueworker_operator.controller import Assignment
+from queueworker_operator.controller.record import replay
+from queueworker_operator.decision.model import Mode, Policy, Reason
+from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.report import Fact
+from queueworker_operator.settings import LoopSettings
+
+pytestmark = pytest.mark.postgres
+
+POLICY = Policy(max_replicas=50, slots_per_pod=4)
+SECONDS_TO_SCALE_OUT = 1.0
+# Short times so that a test sees several rounds; the proportions are the product's.
+HASTY = LoopSettings(read_every_s=0.2, patience_min_s=0.5, patience_max_s=1.0, spare_s=30.0)
+
+
+def run(scene: Coroutine[object, object, None]) -> None:
+    asyncio.run(scene)
+
+
+def assigned(target: PodTarget, policy: Policy = POLICY, key: str = KEY) -> Assignment:
+    return Assignment(key=key, queues=("mail",), policy=policy, target=target, generation=1)
+
+
+def fixed(replicas: int) -> Policy:
+    return replace(POLICY, replicas=replicas)
+
+
+def test_a_burst_is_answered_in_one_step_within_a_second_of_its_commit(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",), start_up_s=2.0)
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await reports.next(2)
+            await enqueue(dsn, 2000)
+            committed_s = time.monotonic()
+            report = await reports.until(lambda report: report.written is not None)
+            took_s = target.writes[0][0] - committed_s
+            print(f"commit to scale: {took_s:.3f} s, 0 -> {report.written}")  # noqa: T201 -- the promise's figure
+            await reports.next(3)
+
+        assert took_s <= SECONDS_TO_SCALE_OUT
+        assert [desired for _, desired in target.writes] == [report.written]
+        assert report.decision is not None
+        assert report.decision.desired == report.written > 10
+
+    run(scene())
+
+
+def test_the_first_job_of_a_queue_that_did_not_exist_starts_a_pod(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            first = await reports.next()
+            await enqueue(dsn, 1)
+            await reports.until(lambda report: report.written is not None)
+
+        assert Fact.QUEUE_MISSING in first.facts
+        assert target.writes[0][1] >= 1
+
+    run(scene())
+
+
+def test_without_metrics_nothing_is_scaled_and_work_resumes_within_five_seconds(dsn: str) -> None:
+    async def scene() -> None:
+        name = (await execute(dsn, "SELECT current_database()"))[0][0]
+        other = dsn.replace(f"dbname={name}", "dbname=postgres")
+        target = PodTarget(dsn, ("mail",))
+        async with looping(dsn, [assigned(target)]) as (_, reports):
+            await reports.next(2)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await execute(
+                other,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                name,
+            )
+            blind = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+            held = await reports.next(3)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            back_s = time.monotonic()
+            await reports.until(lambda report: report.sample is not None)
+            resumed_s = time.monotonic() - back_s
+
+        assert target.writes == []
+        assert blind.sample is None
+        assert held.decision is not None
+        assert held.decision.reason is Reason.NO_METRICS
+        assert held.sample_age_s is not None
+        assert held.sample_age_s > 0
+        assert resumed_s < 5.0
+
+    run(scene())
+
+
+def test_pods_without_any_row_in_the_database_are_held_not_removed(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("elsewhere",))
+        async with target.running(3), looping(dsn, [assigned(target)]) as (_, reports):
+            report = await reports.next(3)
+
+        assert target.writes == []
+        assert "the 3 replicas are held" in report.facts[Fact.METRICS_UNAVAILABLE]
+
+    run(scene())
+
+
+def test_a_restart_changes_no_replica_and_keeps_what_was_learned(dsn: str) -> None:
+    async def scene() -> None:
+        await enqueue(dsn, 100)
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(1):
+            async with looping(dsn, [assigned(target)]) as (_, reports):
+                before = await reports.until(lambda _: target.ready() > 1)
+            writes = list(target.writes)
+            async with looping(dsn, [assigned(target)]) as (loop, reports):
+                after = await reports.next(3)
+                learned = loop._watches[KEY].state
+
+        assert target.writes == writes
+        assert before.decision is not None
+        assert after.decision is not None
+        assert after.decision.desired == before.decision.desired
+        assert learned.slots == 4
+        stored = await execute(dsn, "SELECT queueworker.load_state(%s)", KEY)
+        assert stored[0][0]["state"]["slots"] == 4
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "stored", ['{"format": 99}', '{"format": 1, "state": {"version": 0}}', '{"format": 1}', "[]"]
+)
+def test_a_stored_state_of_another_version_is_dropped_and_work_goes_on(
+    dsn: str, stored: str
+) -> None:
+    async def scene() -> None:
+        await execute(dsn, "SELECT queueworker.save_state(%s, %s)", KEY, stored)
+        await enqueue(dsn, 10)
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await reports.until(lambda report: report.written is not None)
+
+        assert target.writes[0][1] > 0
+
+    run(scene())
+
+
+def test_twenty_queues_cost_two_connections_and_about_one_query_a_second(dsn: str) -> None:
+    async def scene() -> None:
+        name = (await execute(dsn, "SELECT current_database()"))[0][0]
+        await execute(dsn, f"ALTER DATABASE \"{name}\" SET track_functions = 'all'")
+        assignments = []
+        for number in range(20):
+            queue = f"queue-{number}"
+            await enqueue(dsn, 1, queue)
+            target = PodTarget(dsn, (queue,))
+            policy = replace(POLICY, mode=Mode.DRY_RUN)
+            assignments.append(
+                Assignment(key=f"default/{queue}", queues=(queue,), policy=policy, target=target)
+            )
+        began_s = time.monotonic()
+        async with looping(dsn, assignments) as (_, reports):
+            await reports.next(8, key="default/queue-19")
+            connections = await execute(
+                dsn,
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s",
+                name,
+                "queueworker-operator",
+            )
+        seconds = time.monotonic() - began_s
+        [[reads]] = await execute(
+            dsn, "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'queue_lag'"
+        )
+        print(f"{reads} reads in {seconds:.1f} s")  # noqa: T201 -- the promise's figure
+
+        assert connections == [(2,)]
+        assert 8 <= reads <= seconds * 1.2 + 2
+
+    run(scene())
+
+
+def test_idle_pods_go_first_and_a_busy_one_is_never_ended(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(4),
+            looping(dsn, [assigned(target, fixed(4))], settings=HASTY) as (loop, reports),
+        ):
+            await reports.next(2)
+            busy = [target.pods_by_name[name] for name in ("worker-1", "worker-3")]
+            for pod in busy:
+                pod.busy = 2
+            await target.until_renewed()
+            loop.assign(assigned(target, fixed(1)))
+            await target.until(lambda: len(target.pods()) == 2)
+            idle_went_first = set(target.ended) == {"worker-0", "worker-2"}
+            blocked = await reports.until(lambda report: Fact.SCALE_IN_BLOCKED in report.facts)
+            busy[0].busy = 0
+            loop.assign(assigned(target, fixed(2)))
+            still = sorted(target.pods())
+
+        assert idle_went_first
+        assert target.ended_busy == []
+        assert still == ["worker-1", "worker-3"]
+        assert "still ran jobs" in blocked.facts[Fact.SCALE_IN_BLOCKED]
+
+    run(scene())
+
+
+def test_demand_back_undoes_drains_instead_of_starting_pods(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        settings = replace(HASTY, patience_min_s=60.0, patience_max_s=60.0)
+        async with (
+            target.running(3),
+            looping(dsn, [assigned(target, fixed(3))], settings=settings) as (loop, reports),
+        ):
+            await reports.next(2)
+            for pod in target.pods_by_name.values():
+                pod.busy = 1
+            await target.until_renewed()
+            loop.assign(assigned(target, fixed(1)))
+            await target.until(
+                lambda: sum(pod.draining for pod in target.pods_by_name.values()) == 2
+            )
+            loop.assign(assigned(target, fixed(3)))
+            await target.until(
+                lambda: not any(pod.draining for pod in target.pods_by_name.values())
+            )
+
+        assert target.writes == []
+        assert target.ended == []
+
+    run(scene())
+
+
+def test_drains_are_undone_when_the_operator_stops_or_forgets_the_queueworker(dsn: str) -> None:
+    async def scene(*, forget: bool) -> None:
+        target = PodTarget(dsn, ("mail",))
+        settings = replace(HASTY, patience_min_s=60.0, patience_max_s=60.0)
+        async with target.running(2):
+            for pod in target.pods_by_name.values():
+                pod.busy = 1
+            await target.until_renewed()
+            async with looping(dsn, [assigned(target, fixed(1))], settings=settings) as (loop, _):
+                await target.until(
+                    lambda: any(pod.draining for pod in target.pods_by_name.values())
+                )
+                if forget:
+                    loop.forget(KEY)
+                    await target.until(
+                        lambda: not any(pod.draining for pod in target.pods_by_name.values())
+                    )
+            await target.until(
+                lambda: not any(pod.draining for pod in target.pods_by_name.values())
+            )
+
+    run(scene(forget=False))
+    run(scene(forget=True))
+
+
+def test_drains_left_by_a_controller_that_died_are_taken_over(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(2):
+            pod = target.pods_by_name["worker-0"]
+            await execute(
+                dsn, "SELECT queueworker.set_drain(ARRAY[%s]::uuid[], true)", pod.worker_id
+            )
+            await target.until(lambda: pod.draining)
+            async with looping(dsn, [assigned(target, fixed(2))], settings=HASTY):
+                await target.until(lambda: not pod.draining)
+
+        assert target.writes == []
+
+    run(scene())
+
+
+def test_every_write_has_a_record_that_replays_to_the_same_number(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(),
+            looping(dsn, [assigned(target)], settings=HASTY) as (loop, reports),
+        ):
+            await reports.next()
+            await enqueue(dsn, 200)
+            await reports.until(lambda report: report.written is not None)
+            await target.until(lambda: target.ready() == len(target.pods()))
+            loop.assign(assigned(target, fixed(2)))
+            await target.until(lambda: len(target.pods()) == 2)
+        source = PostgresLag(dsn)
+        records = [entry.record for entry in await source.decisions(KEY, 200)]
+        await source.close()
+        asked = [record["asked"] for record in reversed(records) if record["asked"] is not None]
+
+        assert asked == [desired for _, desired in target.writes]
+        assert len(asked) >= 2
+        for record in records:
+            decision = replay(record)
+            assert decision.desired == record["decision"]["desired"]
+            assert decision.message == record["decision"]["message"]
+            if record["asked"] is not None:
+                low, high = sorted((decision.current, decision.desired))
+                assert low <= record["asked"] <= high
+
+    run(scene())
+
+
+def test_who_may_not_write_reads_and_learns_but_changes_nothing(dsn: str) -> None:
+    async def scene() -> None:
+        await enqueue(dsn, 100)
+        target = PodTarget(dsn, ("mail",))
+        leading = False
+        async with (
+            target.running(),
+            looping(dsn, [assigned(target)], may_write=lambda: leading) as (loop, reports),
+        ):
+            ticked_at = loop.last_tick_at
+            while loop.last_tick_at < ticked_at + 2.5:  # noqa: ASYNC110 -- a standby tells nothing
+                await asyncio.sleep(0.1)
+            stood_by = list(target.writes)
+            told = dict(reports.by_key)
+            rows = await execute(dsn, "SELECT count(*) FROM queueworker.decision")
+            leading = True
+            await reports.until(lambda report: report.written is not None)
+
+        assert (stood_by, told, rows) == ([], {}, [(0,)])
+
+    run(scene())
+
+
+def test_a_dry_run_records_and_reports_and_leaves_the_target_alone(dsn: str) -> None:
+    async def scene() -> None:
+        await enqueue(dsn, 100)
+        target = PodTarget(dsn, ("mail",))
+        policy = replace(POLICY, mode=Mode.DRY_RUN)
+        async with target.running(), looping(dsn, [assigned(target, policy)]) as (_, reports):
+            report = await reports.next(3)
+        rows = await execute(dsn, "SELECT record->'decision'->>'desired' FROM queueworker.decision")
+
+        assert report.decision is not None
+        assert report.decision.desired > 0
+        assert str(report.decision.desired) in {desired for (desired,) in rows}
+        assert target.writes == []
+
+    run(scene())
+
+
+def test_a_conflict_is_read_again_and_decided_again(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        target.conflicts = 1
+        await enqueue(dsn, 50)
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await reports.until(lambda report: Fact.TARGET_CONFLICT in report.facts)
+            await reports.until(lambda report: report.written is not None)
+
+        assert len(target.writes) == 1
+
+    run(scene())
+
+
+def test_a_missing_target_is_told_and_the_others_go_on(dsn: str) -> None:
+    class Broken(PodTarget):
+        def pods(self) -> list[str]:
+            raise RuntimeError("broken")
+
+        def read(self) -> None:
+            raise RuntimeError("broken")
+
+    async def scene() -> None:
+        await enqueue(dsn, 10)
+        missing, broken, sound = (PodTarget(dsn, ("mail",)) for _ in range(3))
+        missing.exists = False
+        broken = Broken(dsn, ("mail",))
+        assignments = [
+            assigned(missing, key="default/missing"),
+            assigned(broken, key="default/broken"),
+            assigned(sound),
+        ]
+        async with sound.running(), looping(dsn, assignments) as (_, reports):
+            await reports.until(lambda report: report.written is not None)
+            told = await reports.next(key="default/missing")
+            failed = await reports.next(key="default/broken")
+
+        assert Fact.TARGET_MISSING in told.facts
+        assert Fact.STEP_FAILED in failed.facts
+        assert len(sound.writes) == 1
+
+    run(scene())
+
+
+def test_a_pod_that_died_loses_its_lease_at_once(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(2),
+            looping(dsn, [assigned(target, fixed(2))]) as (_, reports),
+        ):
+            await reports.next()
+            target.crash("worker-0")
+            await reports.next(3)
+            rows = await execute(dsn, "SELECT pod FROM queueworker.worker ORDER BY pod")
+
+        assert rows == [("worker-1",), ("worker-2",)]
+
+    run(scene())
+
+
+def test_a_due_job_is_backlog_though_no_worker_lives_to_promote_it(dsn: str) -> None:
+    async def scene() -> None:
+        await execute(
+            dsn, "SELECT queueworker.enqueue('mail', 'work', run_at => clock_timestamp() + '1 s')"
+        )
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await reports.until(lambda report: report.written is not None)
+            await reports.until(lambda report: bool(report.sample and report.sample.ready == 1))
+
+        assert target.writes[0][1] == 1
+
+    run(scene())
+
+
+def test_queues_without_a_worker_are_swept_and_the_next_enqueue_wakes_the_loop(dsn: str) -> None:
+    async def scene() -> None:
+        await execute(
+            dsn, "SELECT queueworker.enqueue('mail', 'work', run_at => clock_timestamp() + '1 s')"
+        )
+        target = PodTarget(dsn, ("mail",))
+        policy = replace(POLICY, mode=Mode.DRY_RUN)
+        settings = LoopSettings(tend_every_s=0.5)
+        async with looping(dsn, [assigned(target, policy)], settings=settings) as (_, reports):
+            await reports.until(lambda report: bool(report.sample and report.sample.ready == 1))
+            await reports.until(
+                lambda report: bool(report.sample and report.sample.announced_total == 1)
+            )
+        rows = await execute(
+            dsn, "SELECT idle, pos IS NOT NULL FROM queueworker.job, queueworker.queue"
+        )
+
+        assert rows == [(True, True)]
+
+    run(scene())
+
+
+def test_jobs_of_a_task_that_the_workers_do_not_know_start_no_pods(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(1),
+            looping(dsn, [assigned(target, replace(POLICY, min_replicas=1))]) as (_, reports),
+        ):
+            await reports.next()
+            await enqueue(dsn, 500, task="unheard-of")
+            report = await reports.until(lambda report: Fact.UNCLAIMABLE_JOBS in report.facts)
+            await reports.next(2)
+
+        assert "unheard-of" in report.facts[Fact.UNCLAIMABLE_JOBS]
+        assert target.writes == []
+
+    run(scene())

@@ -1,0 +1,94 @@
+"""Run a database's loop in a test, and wait for what it reports."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from queueworker_operator.controller import Assignment, DatabaseLoop
+from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.report import Report
+from queueworker_operator.settings import DatabaseSettings, LoopSettings
+
+KEY = "default/mail"
+
+
+class Reports:
+    """Collects what the loop reports, by key."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, list[Report]] = {}
+        self._changed = asyncio.Condition()
+
+    async def report(self, key: str, report: Report) -> None:
+        async with self._changed:
+            self.by_key.setdefault(key, []).append(report)
+            self._changed.notify_all()
+
+    async def until(
+        self, holds: Callable[[Report], bool], key: str = KEY, timeout_s: float = 15.0
+    ) -> Report:
+        """Wait for a report, looking at those that come from now on."""
+        seen = len(self.by_key.get(key, ()))
+        async with asyncio.timeout(timeout_s), self._changed:
+            while True:
+                for report in self.by_key.get(key, ())[seen:]:
+                    if holds(report):
+                        return report
+                seen = len(self.by_key.get(key, ()))
+                await self._changed.wait()
+
+    async def next(self, count: int = 1, key: str = KEY) -> Report:
+        """Wait for `count` more reports; give the last."""
+        report = await self.until(lambda _: True, key)
+        for _ in range(count - 1):
+            report = await self.until(lambda _: True, key)
+        return report
+
+
+@asynccontextmanager
+async def looping(
+    dsn: str,
+    assignments: Iterable[Assignment],
+    *,
+    may_write: Callable[[], bool] = lambda: True,
+    settings: LoopSettings | None = None,
+    database: DatabaseSettings | None = None,
+) -> AsyncIterator[tuple[DatabaseLoop, Reports]]:
+    """Run a loop until the block ends; it ends as at a SIGTERM."""
+    reports = Reports()
+    loop = DatabaseLoop(
+        PostgresLag(dsn, settings=database),
+        reports,
+        may_write=may_write,
+        settings=settings or LoopSettings(),
+    )
+    for assignment in assignments:
+        loop.assign(assignment)
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop, reports
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def execute(dsn: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Run one statement in a transaction of its own."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        cursor = await connection.execute(query, values)  # type: ignore[arg-type]
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def enqueue(dsn: str, count: int, queue: str = "mail", task: str = "work") -> None:
+    """Enqueue `count` ready jobs in one transaction."""
+    await execute(
+        dsn,
+        "SELECT count(*) FROM queueworker.enqueue_many("
+        "%s, %s, ARRAY(SELECT '{}'::jsonb FROM generate_series(1, %s)))",
+        queue,
+        task,
+        count,
+    )
