@@ -35,7 +35,10 @@ REFUSED = (
     psycopg.errors.InvalidParameterValue,
     psycopg.errors.ProgramLimitExceeded,
     psycopg.errors.StatementTooComplex,
-    psycopg.errors.DataException,
+    psycopg.errors.InvalidTextRepresentation,
+    psycopg.errors.UntranslatableCharacter,
+    psycopg.errors.NumericValueOutOfRange,
+    psycopg.errors.DatetimeFieldOverflow,
 )
 
 

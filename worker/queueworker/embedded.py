@@ -9,8 +9,11 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +28,9 @@ SUPERUSER: Final = "postgres"
 MAX_SOCKET_DIRECTORY_BYTES: Final = 80
 START_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 30
+CONNECT_TIMEOUT_S: Final = 2
+POLL_S: Final = 0.02
+FAST_SHUTDOWN: Final = signal.SIGINT
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = {"max_connections": "200"}
 
 
@@ -66,20 +72,29 @@ class Cluster:
         """Give the address of a database; needs no password, the directory guards the socket."""
         return f"host={self.socket_directory} user={SUPERUSER} dbname={database}"
 
+    @property
+    def pid_file(self) -> Path:
+        """Give the file that the server writes at its start and removes at its end."""
+        return self.data_directory / "postmaster.pid"
+
     def is_running(self) -> bool:
-        """Tell whether the server answers to its process id file."""
-        try:
-            first_line = (self.data_directory / "postmaster.pid").read_text().split("\n", 1)[0]
-            os.kill(int(first_line), 0)
-        except (OSError, ValueError):
-            return False
-        return True
+        """Tell whether the server accepts connections; a process id alone may be a zombie's."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(CONNECT_TIMEOUT_S)
+            try:
+                probe.connect(str(self.socket_directory / ".s.PGSQL.5432"))
+            except OSError:
+                return False
+        return self.pid_file.exists()
 
 
-def start(path: Path | str, settings: Mapping[str, str] | None = None) -> str:
+def start(
+    path: Path | str, settings: Mapping[str, str] | None = None, binaries: Path | None = None
+) -> str:
     """Create the server of `path` if needed, start it, and give its DSN.
 
     The server goes on when this process ends; `stop` ends it. Starting a running one is no error.
+    `binaries` names the directory of another Postgres than the embedded one.
 
     Raises:
         EmbeddedServerError: it did not start; the message names the log file.
@@ -87,7 +102,7 @@ def start(path: Path | str, settings: Mapping[str, str] | None = None) -> str:
     cluster = Cluster.at(path)
     if cluster.is_running():
         return cluster.dsn()
-    binaries = _binaries()
+    binaries = binaries or _binaries()
     for directory in (cluster.path, cluster.home, cluster.socket_directory):
         _make_directory(directory, cluster)
     if not (cluster.data_directory / "PG_VERSION").exists():
@@ -115,10 +130,12 @@ def stop(path: Path | str) -> bool:
     cluster = Cluster.at(path)
     if not cluster.is_running():
         return False
-    arguments = ["stop", "-w", "-t", str(STOP_TIMEOUT_S), "-m", "fast"]
-    pg_ctl = _binaries() / "pg_ctl"
-    if _run(cluster, pg_ctl, "-D", str(cluster.data_directory), *arguments) != 0:
-        raise EmbeddedServerError(f"Postgres in {cluster.home} did not stop; read its log there")
+    os.kill(int(cluster.pid_file.read_text().split("\n", 1)[0]), FAST_SHUTDOWN)
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    while cluster.pid_file.exists():
+        if time.monotonic() > deadline_s:
+            raise EmbeddedServerError(f"Postgres in {cluster.home} did not stop; read its log")
+        time.sleep(POLL_S)
     return True
 
 
@@ -164,7 +181,7 @@ def _initialize(cluster: Cluster, binaries: Path) -> None:
 def _run(cluster: Cluster, program: Path, *arguments: str) -> int:
     # Output goes to a file: a server that inherited a pipe would keep its reader waiting.
     with (cluster.home / "setup.log").open("ab") as log:
-        identity = _identity(cluster)
+        is_root = os.geteuid() == 0
         finished = subprocess.run(
             [str(program), *arguments],
             check=False,
@@ -173,27 +190,19 @@ def _run(cluster: Cluster, program: Path, *arguments: str) -> int:
             stderr=log,
             cwd=cluster.home,
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
-            user=identity.get("user"),
-            group=identity.get("group"),
-            extra_groups=[] if identity else None,
+            user=cluster.owner_id if is_root else None,
+            group=cluster.group_id if is_root else None,
+            extra_groups=[] if is_root else None,
         )
     return finished.returncode
 
 
-def _identity(cluster: Cluster) -> dict[str, int]:
-    if os.geteuid() != 0:
-        return {}
-    return {"user": cluster.owner_id, "group": cluster.group_id}
-
-
 def _make_directory(directory: Path, cluster: Cluster) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if (os.geteuid() == 0 and directory != cluster.path) or (
-        os.geteuid() == 0 and cluster.path == cluster.home
-    ):
-        os.chown(directory, cluster.owner_id, cluster.group_id)
-    elif directory.stat().st_uid != os.geteuid():
+    if directory.stat().st_uid not in (os.geteuid(), cluster.owner_id):
         raise EmbeddedServerError(f"{directory} belongs to another user; choose another --path")
+    if os.geteuid() == 0 and (directory != cluster.path or cluster.path == cluster.home):
+        os.chown(directory, cluster.owner_id, cluster.group_id)
 
 
 def _binaries() -> Path:

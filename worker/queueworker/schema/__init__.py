@@ -7,5 +7,13 @@ from queueworker.schema.migrate import (
     migrate,
     migrations,
 )
+from queueworker.schema.version import check_version
 
-__all__ = ["Migration", "MigrationReport", "latest_version", "migrate", "migrations"]
+__all__ = [
+    "Migration",
+    "MigrationReport",
+    "check_version",
+    "latest_version",
+    "migrate",
+    "migrations",
+]

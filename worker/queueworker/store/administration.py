@@ -1,6 +1,8 @@
 """What the command line asks of the database: queues, dead letters, lag."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from queueworker.statements import statement
 from queueworker.store.lag import LagRow, WorkerStateRow
@@ -47,13 +49,19 @@ class Administration(Session):
 
     async def lag(self, queues: Sequence[str]) -> list[LagRow]:
         """Read the lag of the queues that exist."""
-        return await self.rows_of(LagRow, statement("lag"), {"queues": list(queues)})
+        rows = await self.rows_of(LagRow, statement("lag"), {"queues": list(queues)})
+        return [replace(row, ready_by_task=_decoded(row.ready_by_task)) for row in rows]
 
     async def worker_state(self, queues: Sequence[str]) -> list[WorkerStateRow]:
         """List the live workers of these queues."""
         return await self.rows_of(
             WorkerStateRow, statement("worker_state"), {"queues": list(queues)}
         )
+
+
+def _decoded(value: Mapping[str, int] | bytes) -> Mapping[str, int]:
+    # A worker's connection leaves jsonb as bytes; a plain one decodes it.
+    return json.loads(value) if isinstance(value, bytes) else value
 
 
 def _pause(name: str, *, paused: bool) -> dict[str, object]:

@@ -14,6 +14,10 @@ class OpenClaims:
     def __init__(self) -> None:
         self._open: Counter[int] = Counter()
 
+    def tokens(self) -> list[int]:
+        """Give the tokens of all claims that are not closed."""
+        return list(self._open)
+
     def opened(self, token: int, count: int) -> None:
         """Note a new claim of `count` jobs."""
         self._open[token] = count

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import psycopg
 
+from queueworker.errors import SchemaMissing
 from queueworker.job import ClaimedJob, Transition, TransitionKind
 from queueworker.statements import partition_statement, statement
 from queueworker.store import completion
@@ -43,7 +44,10 @@ class Store(Administration):
         Raises:
             SchemaMissing: there is none.
         """
-        return int(await self.fetch_value(statement("schema_version"), {}))
+        version = await self.fetch_value(statement("schema_version"), {})
+        if version is None:
+            raise SchemaMissing("the schema queueworker is empty; run: queueworker migrate")
+        return int(version)
 
     async def register(self, worker: WorkerRow) -> None:
         """Start a worker's lease."""
@@ -135,6 +139,18 @@ class Store(Administration):
         """Give jobs back uncharged; give how many were still this token's."""
         back = [Transition(job_id=i, token=token, kind=TransitionKind.RELEASE) for i in ids]
         return len(back) - len(await self.complete(queue, back))
+
+    async def return_unseen(self, worker_id: UUID) -> int:
+        """Give back, uncharged, what this worker claimed without learning of it; give how many.
+
+        Only while no claim is under way: its answer would be taken for lost.
+        """
+        parameters = {"worker_id": worker_id, "seen": self._open_claims.tokens()}
+        count = 0
+        for token, queue, ids in await self.fetch(statement("claims_unseen"), parameters):
+            self._open_claims.opened(token, len(ids))
+            count += await self.release(await self.queue(queue), token, ids)
+        return count
 
     async def sweep(self, queue_id: int, lane_ids: Collection[int]) -> list[SweptLane]:
         """Promote due jobs, raise floors, rescue, roll counters up; once a second per queue."""
