@@ -25,6 +25,13 @@ def api_server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
+def fake_cluster() -> Iterator[ApiServer]:
+    """Run an API server of its own with controllers, a scheduler and two fake nodes."""
+    with run_api_server(fake_nodes=2) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def crd(api_server: ApiServer) -> ApiServer:
     """Install the QueueWorker resource and wait until it is served."""
     api_server.kubectl("apply", "--server-side", "-f", CRD)

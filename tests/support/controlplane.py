@@ -4,6 +4,7 @@ No cluster, no namespaces, no certificates but the API server's own. Root drops 
 """
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -15,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.tools import tool_path
+from tests.support.tools import ROOT, tool_path
 
 TOKEN = "token-of-the-test-administrator"
+STAGES = ROOT / "tests/kubernetes/stages.yaml"
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 15.0
 
@@ -51,24 +53,75 @@ class ApiServer:
         ).stdout
 
 
+class Programs:
+    """Programs with a folder for what they write, run as an ordinary user and ended together."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, *flags: str) -> None:
+        """Start a program; its output goes to `<name>.log`."""
+        program = tool_path(name)
+        user = None
+        if os.geteuid() == 0:
+            user = "nobody"
+            program = Path(shutil.copy(program, self.folder))  # the cache may be closed to it
+            for path in (self.folder, *self.folder.iterdir()):
+                shutil.chown(path, user)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            started = subprocess.Popen(
+                [program, *flags],
+                stdout=log,
+                stderr=log,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self._started.append(started)
+
+    def check(self, deadline_s: float) -> None:
+        """Raise ControlPlaneFailed when a program has ended or the time is over."""
+        ended = [program.args for program in self._started if program.poll() is not None]
+        if ended or time.monotonic() > deadline_s:
+            logs = "\n".join(log.read_text()[-1500:] for log in self.folder.glob("*.log"))
+            raise ControlPlaneFailed(f"not up (ended: {ended}):\n{logs}")
+
+    def stop(self) -> None:
+        """End all, the last one first: an API server without its etcd hangs."""
+        for program in reversed(self._started):
+            program.terminate()
+            try:
+                program.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+
 @contextlib.contextmanager
-def run_api_server() -> Iterator[ApiServer]:
+def run_api_server(*, fake_nodes: int = 0) -> Iterator[ApiServer]:
     """Run an API server until the context ends; 3 s to start, 1 s to stop.
+
+    With `fake_nodes` there are controllers, a scheduler and nodes whose pods only pretend to run.
 
     Raises:
         ControlPlaneFailed: it did not answer in time.
     """
-    folder = Path(tempfile.mkdtemp(prefix="queueworker-api-"))
-    programs: list[subprocess.Popen[bytes]] = []
+    programs = Programs(Path(tempfile.mkdtemp(prefix="queueworker-api-")))
     try:
-        yield _start(folder, programs)
+        server = _start(programs)
+        if fake_nodes:
+            _start_fake_nodes(programs, server, fake_nodes)
+        yield server
     finally:
-        for program in reversed(programs):  # API server before etcd: otherwise it hangs
-            _stop(program)
-        shutil.rmtree(folder)
+        programs.stop()
+        shutil.rmtree(programs.folder)
 
 
-def _start(folder: Path, programs: list[subprocess.Popen[bytes]]) -> ApiServer:
+def _start(programs: Programs) -> ApiServer:
+    folder = programs.folder
     etcd_url, peer_url = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
     api_port = _free_port()
     server = ApiServer(
@@ -78,10 +131,35 @@ def _start(folder: Path, programs: list[subprocess.Popen[bytes]]) -> ApiServer:
         token=TOKEN,
     )
     _write_credentials(folder, server)
-    programs.append(_spawn(folder, "etcd", *_etcd_flags(folder, etcd_url, peer_url)))
-    programs.append(_spawn(folder, "kube-apiserver", *_api_flags(folder, etcd_url, api_port)))
-    _wait_until_ready(server, programs, folder)
+    programs.start("etcd", *_etcd_flags(folder, etcd_url, peer_url))
+    programs.start("kube-apiserver", *_api_flags(folder, etcd_url, api_port))
+    _wait_for(server, programs, "get", "--raw", "/readyz")
     return server
+
+
+def _start_fake_nodes(programs: Programs, server: ApiServer, count: int) -> None:
+    common = [f"--kubeconfig={server.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
+    fast = ["--kube-api-qps=200", "--kube-api-burst=400"]
+    programs.start("kube-controller-manager", *common, *fast, "--controllers=*,-nodeipam")
+    programs.start("kube-scheduler", *common, *fast)
+    programs.start(
+        "kwok",
+        f"--kubeconfig={server.kubeconfig}",
+        f"--config={Path(shutil.copy(STAGES, programs.folder))}",
+        "--manage-all-nodes=true",
+        "--cidr=10.245.0.0/16",
+        "--server-address=",
+        "--node-lease-duration-seconds=40",
+    )
+    names = [f"fake-{number}" for number in range(count)]
+    nodes = [
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"fake": "yes"}}}
+        for name in names
+    ]
+    listed = {"apiVersion": "v1", "kind": "List", "items": nodes}
+    server.kubectl("create", "-f", "-", stdin=json.dumps(listed))
+    ready = ["--for=condition=Ready", "--timeout=1s"]
+    _wait_for(server, programs, "wait", *ready, *(f"node/{name}" for name in names))
 
 
 def _write_credentials(folder: Path, server: ApiServer) -> None:
@@ -127,53 +205,15 @@ def _api_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
     ]
 
 
-def _spawn(folder: Path, name: str, *flags: str) -> subprocess.Popen[bytes]:
-    program = tool_path(name)
-    user = None
-    if os.geteuid() == 0:
-        user = "nobody"
-        program = Path(shutil.copy(program, folder))  # the cache may lie in a home closed to it
-        _give_to(user, folder)
-    with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [program, *flags],
-            stdout=log,
-            stderr=log,
-            user=user,
-            group=None if user is None else pwd.getpwnam(user).pw_gid,
-            extra_groups=None if user is None else [],
-            cwd=folder,
-            start_new_session=True,
-        )
-
-
-def _give_to(user: str, folder: Path) -> None:
-    for path in (folder, *folder.iterdir()):
-        shutil.chown(path, user)
-
-
-def _wait_until_ready(
-    server: ApiServer, programs: list[subprocess.Popen[bytes]], folder: Path
-) -> None:
+def _wait_for(server: ApiServer, programs: Programs, *question: str) -> None:
+    """Ask by kubectl until it succeeds."""
     deadline_s = time.monotonic() + START_WITHIN_S
     while True:
         with contextlib.suppress(subprocess.CalledProcessError):
-            server.kubectl("get", "--raw", "/readyz")
+            server.kubectl(*question)
             return
-        exited = [program.args for program in programs if program.poll() is not None]
-        if exited or time.monotonic() > deadline_s:
-            logs = "\n".join(log.read_text()[-1500:] for log in folder.glob("*.log"))
-            raise ControlPlaneFailed(f"no API server (exited: {exited}):\n{logs}")
+        programs.check(deadline_s)
         time.sleep(0.05)
-
-
-def _stop(program: subprocess.Popen[bytes]) -> None:
-    program.terminate()
-    try:
-        program.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
 
 
 def _free_port() -> int:
