@@ -89,8 +89,7 @@ def test_the_operator_is_told_its_namespaces_and_itself() -> None:
         entry["name"]: entry["valueFrom"]["fieldRef"]["fieldPath"] for entry in container["env"]
     } == {
         "POD_ID": "metadata.name",
-        "POD_NAME": "metadata.name",
-        "POD_NAMESPACE": "metadata.namespace",
+        "QUEUEWORKER_OPERATOR_POD_NAME": "metadata.name",
     }
     assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}

@@ -27,7 +27,7 @@ VALID: dict[str, Any] = {
 }
 REMOVED = object()
 DURATION = "startWithin must be a duration from 1s to 24h: write it as 30s, 5m or 1h30m"
-QUEUE_NAME = "queues must hold names of letters, digits, _ . and -"
+QUEUE_NAME = "queues must hold names of letters, digits and _ . / -"
 SECRET_NAME = "database.secretRef.name must be the name of a Secret"
 SECRET_KEY = "database.secretRef.key must be a key of a Secret"
 TARGET_NAME = "scaleTargetRef.name must be the name of a Deployment"
@@ -48,7 +48,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.queues", ["a", "b", "a"], "queues must name each queue once: remove the repeated name"),
     ("spec.queues", ["two words"], QUEUE_NAME),
     ("spec.queues", ["mail:3"], QUEUE_NAME),
-    ("spec.queues", ["q" * 64], "Too long: may not be more than 63 bytes"),
+    ("spec.queues", ["q" * 129], "Too long: may not be more than 128 bytes"),
     ("spec.queues", "mail", 'must be of type array: "string"'),
     ("spec.database", REMOVED, "spec.database: Required value"),
     ("spec.database.secretRef.name", REMOVED, "spec.database.secretRef.name: Required value"),
@@ -143,7 +143,11 @@ def test_every_spelling_of_a_promise_is_taken(crd: ApiServer, promise: str) -> N
 def test_a_resource_with_every_field_is_taken(crd: ApiServer, namespace: str) -> None:
     body = copy.deepcopy(VALID)
     body["spec"] |= {"startWithin": "5m", "slotsPerPod": 20, "minReplicas": 1, "maxReplicas": 50}
-    body["spec"] |= {"replicas": 0, "mode": "DryRun", "queues": ["mail", "Reports_2.x-y"]}
+    body["spec"] |= {
+        "replicas": 0,
+        "mode": "DryRun",
+        "queues": ["mail", "EU/Reports_2.x-y", "q" * 128],
+    }
 
     apply(crd, namespace, body)
 
