@@ -1,0 +1,5 @@
+"""The command line `queueworker`."""
+
+from queueworker.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,80 @@
+"""`queueworker enqueue`."""
+
+import argparse
+import json
+from typing import Any
+
+from queueworker.cli.command import Commands, add_command
+from queueworker.enqueue import When, enqueue_many_sync, enqueue_sync
+from queueworker.errors import InvalidSetting
+from queueworker.job import Job
+from queueworker.settings import Settings
+from queueworker.store import connect_sync
+
+MOST_AT_ONCE = 1_000
+
+
+def add_to(commands: "Commands") -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "enqueue",
+        "enqueue a job, or many alike in one transaction",
+        """queueworker enqueue --queue mail --task send_mail --args '{"to": "a@example.org"}'""",
+    )
+    parser.add_argument("--queue", required=True, metavar="NAME")
+    parser.add_argument("--task", required=True, metavar="NAME", help="as a worker registers it")
+    parser.add_argument("--args", default="{}", metavar="JSON", help="an object: argument names")
+    parser.add_argument("--priority", type=int, default=0, metavar="0-9", help="higher first")
+    parser.add_argument("--delay", type=float, metavar="SECONDS", help="ready this much later")
+    parser.add_argument("--unique-key", metavar="KEY", help="nothing happens where it is taken")
+    parser.add_argument("--max-attempts", type=int, default=5, metavar="N")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of one attempt")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="so many alike")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Enqueue; print the id, or how many."""
+    job = Job(
+        task=arguments.task,
+        queue=arguments.queue,
+        args=_object(arguments.args),
+        priority=arguments.priority,
+        max_attempts=arguments.max_attempts,
+        timeout_s=arguments.timeout,
+    )
+    when = When(delay_s=arguments.delay, unique_key=arguments.unique_key)
+    if arguments.count < 1:
+        raise InvalidSetting("--count must be 1 or more")
+    if arguments.count > 1 and when.unique_key is not None:
+        raise InvalidSetting("--unique-key names one job; leave --count away")
+    dsn = Settings.from_env().required_dsn
+    with connect_sync(dsn, application_name="queueworker enqueue") as conn:
+        if arguments.count == 1:
+            job_id = enqueue_sync(conn, job, when)
+            print("the unique key is taken" if job_id is None else job_id)
+        else:
+            _enqueue_many(conn, job, when, arguments.count)
+            print(f"{arguments.count} jobs")
+    return 0
+
+
+def _enqueue_many(conn: Any, job: Job, when: When, count: int) -> None:
+    with conn.transaction():
+        if when.delay_s is not None:
+            for _ in range(count):
+                enqueue_sync(conn, job, when)
+            return
+        for done in range(0, count, MOST_AT_ONCE):
+            enqueue_many_sync(conn, [job] * min(MOST_AT_ONCE, count - done))
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidSetting(f"--args is not JSON ({exc}); quote it for the shell") from None
+    if not isinstance(value, dict):
+        raise InvalidSetting("--args must be a JSON object of argument names and values")
+    return value

@@ -1,0 +1,42 @@
+"""Log lines: JSON for containers, short text for a terminal."""
+
+import json
+import logging
+import sys
+import time
+
+from typing_extensions import override
+
+from queueworker.settings import LogFormat
+
+TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+# Whatever a handler's logger adapter adds (`ctx.logger`) becomes a field.
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record, its extra fields and its traceback."""
+        moment = time.gmtime(record.created)
+        fields: dict[str, object] = {
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', moment)}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {key: value for key, value in vars(record).items() if key not in STANDARD}
+        if record.exc_info:
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+def configure_logging(log_format: LogFormat) -> None:
+    """Write INFO and above to standard error."""
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(
+        JsonFormatter() if log_format is LogFormat.JSON else logging.Formatter(TEXT)
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[output], force=True)

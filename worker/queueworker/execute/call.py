@@ -1,0 +1,80 @@
+"""What is run, and how what happened becomes an outcome."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from queueworker.context import Context
+from queueworker.errors import Discard, InvalidCall, RetryAfter
+from queueworker.job import (
+    ClaimedJob,
+    Discarded,
+    Failed,
+    FailureKind,
+    Outcome,
+    RetryLater,
+    Settled,
+    Succeeded,
+)
+from queueworker.task import Task
+
+MOST_ERROR_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One run of a task: the job as claimed, and the context that its handler may ask for."""
+
+    task: Task[..., object]
+    job: ClaimedJob
+    context: Context
+
+    def arguments(self) -> Mapping[str, object]:
+        """Read the payload and check it against the task's signature.
+
+        Raises:
+            InvalidCall: it is not an object, or does not fit.
+        """
+        try:
+            payload = json.loads(self.job.args)
+        except (ValueError, RecursionError) as exc:
+            raise InvalidCall(f"task {self.task.name!r}: the payload is not JSON: {exc}") from None
+        if not isinstance(payload, dict):
+            raise InvalidCall(f"task {self.task.name!r}: the payload is not an object")
+        return self.task.bind(**payload)
+
+    def invoke(self, arguments: Mapping[str, object]) -> object:
+        """Call the function; gives a coroutine for an async one."""
+        if self.task.wants_context:
+            return self.task.function(self.context, **arguments)
+        return self.task.function(**arguments)
+
+    def success(self) -> Outcome:
+        """Give the outcome of a handler that returned."""
+        return Settled() if self.context.is_settled else Succeeded()
+
+
+def failure(exc: BaseException) -> Outcome:
+    """Give the outcome of a handler that raised."""
+    match exc:
+        case RetryAfter():
+            return RetryLater(delay_s=exc.delay_s, reason=str(exc))
+        case Discard():
+            return Discarded(reason=describe(exc))
+        case _:
+            return Failed(error=describe(exc))
+
+
+def invalid_arguments(exc: InvalidCall) -> Outcome:
+    """Give the outcome of a payload that does not fit its task."""
+    return Failed(error=str(exc), kind=FailureKind.INVALID_ARGS)
+
+
+def describe(exc: BaseException) -> str:
+    """Name an error in one text; even one that cannot be printed."""
+    name = type(exc).__name__
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = "(its message cannot be shown)"
+    return f"{name}: {text}"[:MOST_ERROR_CHARACTERS] if text else name

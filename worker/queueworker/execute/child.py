@@ -1,0 +1,55 @@
+"""The child of the process executor: runs one call after the other, ends with its worker.
+
+`python -m queueworker.execute.child MODULE:APP FILE_DESCRIPTOR`
+"""
+
+import os
+import socket
+import sys
+import threading
+from queue import SimpleQueue
+
+from queueworker.app import load_app
+from queueworker.errors import InvalidCall, QueueWorkerError
+from queueworker.execute.call import Call, failure, invalid_arguments
+from queueworker.execute.frames import READY, outcome_frame, read_call
+from queueworker.job import Outcome
+
+
+def main(arguments: list[str]) -> int:
+    """Serve calls until the worker closes the channel."""
+    reference, descriptor = arguments
+    try:
+        app = load_app(reference)
+    except QueueWorkerError as exc:
+        sys.stderr.write(f"queueworker: {exc}\n")
+        return 1
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    with socket.socket(fileno=int(descriptor)) as channel:
+        threading.Thread(target=_read, args=(channel, lines), daemon=True).start()
+        channel.sendall(READY)
+        while True:
+            call = read_call(lines.get(), app.tasks)
+            channel.sendall(outcome_frame(_run(call)))
+
+
+def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:
+    """Hand over calls; end the process when the worker is gone, even while a handler runs."""
+    with channel.makefile("rb") as frames:
+        for line in frames:
+            lines.put(line)
+    os._exit(0)
+
+
+def _run(call: Call) -> Outcome:
+    try:
+        call.invoke(call.arguments())
+    except InvalidCall as exc:
+        return invalid_arguments(exc)
+    except BaseException as exc:  # noqa: BLE001 - sys.exit() in a handler must not end the child
+        return failure(exc)
+    return call.success()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

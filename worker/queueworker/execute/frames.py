@@ -1,0 +1,97 @@
+"""What a worker and its child processes say to each other: one JSON text a line, never pickle."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from queueworker.context import Context
+from queueworker.execute.call import Call
+from queueworker.job import (
+    Cancelled,
+    ClaimedJob,
+    Discarded,
+    Failed,
+    FailureKind,
+    Outcome,
+    Released,
+    RetryLater,
+    Settled,
+    Succeeded,
+    TimedOut,
+)
+from queueworker.task import TaskRegistry
+
+MOST_FRAME_BYTES = 8 << 20
+READY = b'{"ready": true}\n'
+
+
+def call_frame(call: Call) -> bytes:
+    """Write a call for a child."""
+    job = call.job
+    frame = {
+        "task": call.task.name,
+        "queue": call.context.queue,
+        "args": job.args.decode(),
+        "id": job.id,
+        "token": job.token,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "crash_count": job.crash_count,
+        "timeout_s": job.timeout_s,
+    }
+    return _line(frame)
+
+
+def read_call(line: bytes, registry: TaskRegistry) -> Call:
+    """Read a call in the child; the name finds a registered task, never a thing to import."""
+    frame = json.loads(line)
+    task = registry.get(frame.pop("task"))
+    queue = frame.pop("queue")
+    args = frame.pop("args").encode()
+    job = ClaimedJob(lane=0, pos=0, run_at_wait_s=0.0, args=args, **frame)
+    return Call(task=task, job=job, context=Context(job, queue=queue, task=task.name))
+
+
+def outcome_frame(outcome: Outcome) -> bytes:
+    """Write what a child's handler came to."""
+    return _line(_outcome_fields(outcome))
+
+
+def _outcome_fields(outcome: Outcome) -> Mapping[str, object]:
+    match outcome:
+        case Succeeded() | Settled():
+            return {"outcome": "succeeded"}
+        case Failed(error=error, kind=kind):
+            return {"outcome": "failed", "error": error, "kind": kind.value}
+        case RetryLater(delay_s=delay_s, reason=reason):
+            return {"outcome": "retry", "delay_s": delay_s, "reason": reason}
+        case Discarded(reason=reason):
+            return {"outcome": "discarded", "reason": reason}
+        case TimedOut() | Cancelled() | Released():
+            return {"outcome": "failed", "error": "stopped", "kind": FailureKind.CANCELLED.value}
+        case _:
+            assert_never(outcome)
+
+
+def read_outcome(line: bytes) -> Outcome:
+    """Read a child's answer; anything unreadable is a failure of the attempt."""
+    try:
+        return _outcome(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return Failed(error="the child process gave an answer that cannot be read")
+
+
+def _outcome(frame: Mapping[str, Any]) -> Outcome:
+    match frame["outcome"]:
+        case "succeeded":
+            return Succeeded()
+        case "retry":
+            return RetryLater(delay_s=float(frame["delay_s"]), reason=str(frame["reason"]))
+        case "discarded":
+            return Discarded(reason=str(frame["reason"]))
+        case _:
+            return Failed(error=str(frame["error"]), kind=FailureKind(frame["kind"]))
+
+
+def _line(frame: Mapping[str, object]) -> bytes:
+    return json.dumps(frame).encode() + b"\n"

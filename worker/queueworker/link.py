@@ -1,0 +1,106 @@
+"""A database connection that is opened again after a loss, for ever."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import psycopg
+
+from queueworker.dsn import Dsn
+from queueworker.errors import DatabaseError, DatabaseUnavailable
+from queueworker.metrics import RECONNECTS
+from queueworker.store import OpenClaims, Store, connect
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+Work = Callable[[Store], Awaitable[Answer]]
+
+CALL_TIMEOUT_S = 10.0
+FIRST_DELAY_S = 0.05
+MOST_DELAY_S = 2.0
+# A peer that vanished is noticed within about 10 s, also while nothing is sent.
+KEEPALIVE = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "10000",
+}
+
+
+def backoff_s(failures: int, random_unit: float) -> float:
+    """Give the time to wait after so many failures in a row: doubling, half of it random."""
+    full_s = min(MOST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures, 16))
+    return full_s * (0.5 + random_unit / 2)
+
+
+class Link:
+    """One connection for one purpose; calls wait for each other."""
+
+    def __init__(self, dsn: Dsn, purpose: str, open_claims: OpenClaims | None = None) -> None:
+        self._dsn = Dsn(parameters={**KEEPALIVE, **dsn.parameters})
+        self._purpose = purpose
+        self._open_claims = OpenClaims() if open_claims is None else open_claims
+        self._lock = asyncio.Lock()
+        self._conn: psycopg.AsyncConnection | None = None
+        self._opened = 0
+
+    @property
+    def opened(self) -> int:
+        """Give how often the connection was opened: a change means that a reply may be lost."""
+        return self._opened
+
+    async def connection(self) -> psycopg.AsyncConnection:
+        """Give the open connection, for a caller that needs it whole.
+
+        Raises:
+            DatabaseError: it cannot be opened.
+        """
+        if self._conn is None or self._conn.closed:
+            self._conn = await connect(self._dsn, application_name=f"queueworker {self._purpose}")
+            if self._opened:
+                RECONNECTS.labels(self._purpose).inc()
+            self._opened += 1
+        return self._conn
+
+    async def call(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
+        """Do one piece of work; any failure closes the connection, whose state is then unknown.
+
+        Raises:
+            DatabaseError: it was not done, or nobody knows.
+        """
+        async with self._lock:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    store = Store(await self.connection(), self._open_claims)
+                    return await work(store)
+            except TimeoutError:
+                await self.close()
+                raise DatabaseUnavailable(f"no answer within {timeout_s:g} s") from None
+            except (DatabaseError, asyncio.CancelledError):
+                await self.close()
+                raise
+
+    async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
+        """Do one piece of work, again and again until it succeeds."""
+        failures = 0
+        while True:
+            try:
+                return await self.call(work, timeout_s)
+            except DatabaseError as exc:
+                await self.pause(failures, exc)
+                failures += 1
+
+    async def pause(self, failures: int, exc: DatabaseError) -> None:
+        """Wait before the next attempt; tell about the first failure and then now and then."""
+        if failures % 10 == 0:
+            logger.warning("%s: %s; trying again", self._purpose, exc)
+        await asyncio.sleep(backoff_s(failures, random.random()))  # noqa: S311 - jitter
+
+    async def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()

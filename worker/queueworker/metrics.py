@@ -1,0 +1,45 @@
+"""What a worker tells Prometheus about itself; a queue's own gauges come from the operator."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_LONG_S = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+
+JOB_WAIT = Histogram(
+    "queueworker_job_wait_seconds",
+    "Time from ready to the start of the handler.",
+    ["queue"],
+    buckets=_LONG_S,
+)
+JOB_RUN = Histogram(
+    "queueworker_job_run_seconds",
+    "Time from the start to the end of the handler.",
+    ["queue", "task"],
+    buckets=_LONG_S,
+)
+JOBS = Counter("queueworker_jobs_total", "Runs that ended, by outcome.", ["queue", "outcome"])
+CLAIM = Histogram(
+    "queueworker_claim_seconds",
+    "Round trip of a claim.",
+    ["queue"],
+    buckets=_SHORT_S,
+)
+CLAIMS_EMPTY = Counter("queueworker_claims_empty_total", "Claims that found nothing.", ["queue"])
+REFUSED = Counter(
+    "queueworker_completions_refused_total",
+    "Completions that came after the job was given to another worker.",
+    ["queue"],
+)
+LEASE_RENEW = Histogram(
+    "queueworker_lease_renew_seconds", "Round trip of a lease renewal.", buckets=_SHORT_S
+)
+LEASE_LOST = Counter("queueworker_lease_lost_total", "Leases that ended before the worker did.")
+SLOTS = Gauge("queueworker_slots", "Slots of this worker, by state.", ["state"])
+HELD = Gauge("queueworker_held_jobs", "Jobs claimed and not started yet.")
+DRAIN = Histogram("queueworker_drain_seconds", "Time from SIGTERM to the end.", buckets=_LONG_S)
+DRAIN_RELEASED = Counter(
+    "queueworker_drain_released_total", "Jobs given back by a drain, started or not."
+)
+RECONNECTS = Counter(
+    "queueworker_database_reconnects_total", "Connections opened again after a loss.", ["purpose"]
+)

@@ -1,0 +1,92 @@
+"""Once a second: promote due jobs, raise floors, rescue dead workers' jobs, learn of new lanes.
+
+Every worker tries; the database lets one a second through for each queue.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from queueworker.errors import DatabaseError
+from queueworker.hints import LaneHints
+from queueworker.link import Link
+from queueworker.store import QueueRow, SweptLane
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+SWEEP_TIMEOUT_S = 30.0
+
+
+class Swept(Protocol):
+    """A queue that a worker serves."""
+
+    queue: QueueRow
+    hints: LaneHints
+
+    def swept(self, rows: Sequence[SweptLane], now_s: float) -> bool:
+        """Take the findings; give whether there is something to claim."""
+
+
+class Sweeper:
+    """Sweeps a worker's queues; `found` is called with one that has something to claim."""
+
+    def __init__(
+        self,
+        link: Link,
+        queues: Sequence[Swept],
+        tasks: Collection[str],
+        found: Callable[[str], None],
+    ) -> None:
+        self._link = link
+        self._queues = queues
+        self._tasks = tasks
+        self._found = found
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Sweep now: a lane is new, or a queue was paused, resumed or moved."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self.sweep()
+                failures = 0
+            except DatabaseError as exc:
+                await self._link.pause(failures, exc)
+                failures += 1
+                continue
+            await self._wait()
+
+    async def sweep(self) -> None:
+        """Sweep all queues once."""
+        for queue in self._queues:
+            await self._learn(queue)
+            rows = await self._link.call(
+                lambda store, queue=queue: store.sweep(queue.queue.id, queue.hints.ids),  # type: ignore[misc]  # bound now
+                SWEEP_TIMEOUT_S,
+            )
+            if queue.swept(rows, time.monotonic()):
+                self._found(queue.queue.name)
+
+    async def _learn(self, queue: Swept) -> None:
+        name = queue.queue.name
+        queue.queue = await self._link.call(lambda store: store.queue(name))
+        lanes = await self._link.call(lambda store: store.lanes(queue.queue.id, self._tasks))
+        if queue.hints.learn(lanes):
+            self._found(name)
+
+    async def _wait(self) -> None:
+        longest_s = EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+        self._asked.clear()

@@ -1,0 +1,155 @@
+"""The jobs that a worker has in hand, from claim to transition, under its lease and its drain."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from uuid import UUID
+
+from queueworker.app import App
+from queueworker.claim import Source
+from queueworker.complete import Completer
+from queueworker.drain import Drain, Phase
+from queueworker.execute import Executors
+from queueworker.job import ClaimedJob, Transition, TransitionKind
+from queueworker.link import Link
+from queueworker.metrics import DRAIN_RELEASED
+from queueworker.settings import Settings
+from queueworker.store import Store
+from queueworker.worker.runner import Runner
+from queueworker.worker.slots import Batch, Run, Slots, Unstarted
+
+logger = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Hand:
+    """Takes claims, fills slots, gives jobs back. Everything happens in the worker's loop.
+
+    `changed` is called when there may be room; `ended` is set when a run ended or the drain moved.
+    """
+
+    def __init__(self, app: App, settings: Settings, claims: Link, completer: Completer) -> None:
+        self.drain = Drain(grace_s=settings.grace_s)
+        self.executors = Executors(settings.app)
+        self.runner = Runner(
+            app.tasks, self.executors, completer, must_yield=self._must_yield, ended=self._ended
+        )
+        self.slots = Slots(
+            settings.concurrency, self.runner.begin, self._mark, lambda: self.executors.stuck
+        )
+        self.moved = asyncio.Event()
+        self.busy_changed = asyncio.Event()
+        self.changed: Callable[[], None] = lambda: None
+        self.spawn: Spawn
+        self._claims = claims
+        self._worker_id: UUID | None = None
+
+    # The claimer's side
+
+    def room(self) -> int:
+        """Give how many jobs may be claimed now; 0 while draining, full or without a lease."""
+        if self._worker_id is None or self._phase() is not Phase.WORKING:
+            return 0
+        return self.slots.room()
+
+    def startable(self, count: int) -> int:
+        """Give how many of `count` claimed jobs count as started at once."""
+        return self.slots.startable(count)
+
+    def worker_id(self) -> UUID | None:
+        """Give the id to claim under; None without a lease."""
+        return self._worker_id
+
+    def accept(
+        self, source: Source, worker_id: UUID, jobs: Sequence[ClaimedJob], marked: int
+    ) -> None:
+        """Take a claim; one that came too late is given back."""
+        if worker_id != self._worker_id or self._phase() is not Phase.WORKING:
+            self._give_back([(source, job) for job in jobs], "claimed while the worker stopped")
+            return
+        batch = Batch(source, jobs, marked, time.monotonic())
+        self._give_back(self.slots.accept(batch), "a suspect runs alone")
+        self.busy_changed.set()
+
+    # The lease's side
+
+    def gained(self, worker_id: UUID) -> None:
+        """Claim under a new id."""
+        self._worker_id = worker_id
+        self.drain = self.drain.with_flag(is_flagged=False)
+        self.changed()
+
+    def lost(self) -> None:
+        """Stop all jobs: others may run them from now on.
+
+        They are given back by their tokens: where the database has not given them away yet,
+        no attempt is charged.
+        """
+        self._worker_id = None
+        self.give_back_waiting("lease lost")
+        self.release_running("lease lost")
+
+    def drain_asked(self, *, is_flagged: bool) -> None:
+        """Follow the operator's drain flag."""
+        logger.info("drain flag %s", "set" if is_flagged else "cleared")
+        self.drain = self.drain.with_flag(is_flagged=is_flagged)
+        if is_flagged:
+            self.give_back_waiting("draining")
+        self.changed()
+        self.moved.set()
+
+    # The drain's side
+
+    def signalled(self) -> None:
+        """Take a SIGTERM: claim nothing, give back what has not started."""
+        self.drain = self.drain.with_signal(time.monotonic())
+        logger.info("SIGTERM: %s, %d jobs run", self._phase().value, len(self.slots.runs))
+        DRAIN_RELEASED.inc(self.give_back_waiting("SIGTERM"))
+        self.moved.set()
+
+    def give_back_waiting(self, reason: str, older_than_s: float | None = None) -> int:
+        """Give back jobs that have not started; give how many."""
+        return self._give_back(self.slots.take_back(older_than_s), reason)
+
+    def release_running(self, reason: str) -> int:
+        """Give back jobs that run, uncharged; whatever they come to is refused."""
+        runs = self.slots.abandon()
+        for run in runs:
+            self.runner.release(run.source, run.job, reason)
+        self.moved.set()
+        return len(runs)
+
+    async def release_all(self, store: Store) -> None:
+        """Give everything back from another thread, while the loop is blocked."""
+        for source, job in self.slots.in_hand():
+            release = Transition(job_id=job.id, token=job.token, kind=TransitionKind.RELEASE)
+            await store.complete(source.queue, [release])
+
+    def _give_back(self, jobs: Unstarted, reason: str) -> int:
+        for source, job in jobs:
+            self.runner.release(source, job, reason)
+        return len(jobs)
+
+    def _phase(self) -> Phase:
+        return self.drain.phase(time.monotonic())
+
+    def _must_yield(self) -> bool:
+        return self.drain.finish_by_s is not None
+
+    def _ended(self, run: Run, service_s: float) -> None:
+        self.slots.ended(run, service_s)
+        self.busy_changed.set()
+        if self.room():
+            self.changed()
+        if not self.slots.runs:
+            self.moved.set()
+
+    def _mark(self, batch: Batch, count: int) -> None:
+        self.spawn(self._write_mark(batch, count))
+
+    async def _write_mark(self, batch: Batch, count: int) -> None:
+        await self._claims.insist(lambda store: store.mark_started(batch.token, count))
+        self.slots.marked(batch, count)

@@ -1,0 +1,228 @@
+"""A worker process: claims, runs, completes, renews, sweeps, listens and drains in one TaskGroup."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+from queueworker.app import App
+from queueworker.claim import Claimer, Pace, Source
+from queueworker.complete import Completer
+from queueworker.drain import Phase
+from queueworker.errors import QueueWorkerError
+from queueworker.health import HealthServer
+from queueworker.lease import LeaseKeeper
+from queueworker.link import Link
+from queueworker.listen import Listener
+from queueworker.metrics import DRAIN, DRAIN_RELEASED
+from queueworker.rescue import LostAnswers
+from queueworker.settings import Settings
+from queueworker.store import OpenClaims
+from queueworker.sweep import Sweeper
+from queueworker.worker.guard import Guard
+from queueworker.worker.hand import Hand
+from queueworker.worker.report import Reporter
+from queueworker.worker.start import queues_when_ready, worker_row
+
+logger = logging.getLogger(__name__)
+
+STOP_LEASE_S = 2.0
+
+
+class Worker:
+    """Serves the queues of `settings` with the tasks of `app` until it is told to stop."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        dsn = settings.required_dsn
+        open_claims = OpenClaims()
+        self._settings = settings
+        self._tasks = [task.name for task in app.tasks]
+        self._claims = Link(dsn, "claims", open_claims)
+        self._writes = Link(dsn, "completions", open_claims)
+        self._listens = Link(settings.listen_dsn or dsn, "listen")
+        self._completer = Completer(self._writes)
+        self._hand = Hand(app, settings, self._claims, self._completer)
+        self._keeper = LeaseKeeper(dsn, worker_row(settings, self._tasks), self, open_claims)
+        self._reporter = Reporter(self._hand, self._keeper)
+        self._why_not_ready: str | None = "starting"
+        self._health = HealthServer(
+            port=settings.port, is_live=self._why_not_live, is_ready=lambda: self._why_not_ready
+        )
+        margin_s = self._hand.drain.margin_s
+        self._guard = Guard(
+            within_s=settings.grace_s - 0.4 * margin_s,
+            hurry_s=0.6 * margin_s,
+            signalled=lambda: self._in_loop(self._signalled),
+            last_resort=self._last_resort,
+        )
+        self._parts: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop
+        self._group: asyncio.TaskGroup
+        self._claimer: Claimer
+        self._sweeper: Sweeper
+
+    async def run(self) -> bool:
+        """Work until SIGTERM and through the drain; give whether everything was settled.
+
+        Raises:
+            QueueWorkerError: the worker cannot start.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._health.start()
+        self._guard.start()
+        is_settled = False
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._hand.spawn = self._group.create_task
+                self._parts.append(self._group.create_task(self._work()))
+                is_settled = await self._until_drained()
+                for part in self._parts:
+                    part.cancel()
+        except BaseExceptionGroup as group:
+            if (errors := group.subgroup(QueueWorkerError)) is not None:
+                raise _first(errors) from None
+            raise
+        finally:
+            await self._end(exit_status=0 if is_settled else 1)
+        return is_settled
+
+    # Starting
+
+    async def _work(self) -> None:
+        queues = await queues_when_ready(self._claims, self._settings.queues, self._say)
+        pace = Pace(poll_s=self._settings.poll_s)
+        shares = zip(queues, self._settings.queues, strict=True)
+        sources = [Source(queue, share.weight, pace) for queue, share in shares]
+        self._claimer = Claimer(self._claims, sources, self._hand, LostAnswers(self._claims).check)
+        self._sweeper = Sweeper(self._writes, sources, self._tasks, self._claimer.wake)
+        self._hand.changed = self._claimer.room_changed
+        listener = Listener(self._listens, self._heard, self._armed)
+        self._say("waiting for a lease")
+        self._keeper.start()
+        for part in (self._completer, self._sweeper, listener, self._reporter, self._claimer):
+            self._parts.append(self._group.create_task(part.run()))
+
+    def _say(self, reason: str | None) -> None:
+        self._why_not_ready = reason
+
+    def _why_not_live(self) -> str | None:
+        if self._why_not_ready is None and not self._keeper.is_alive:
+            return "the lease thread has ended"
+        return self._reporter.why_not_live()
+
+    # What other threads and the database tell
+
+    def _in_loop(self, act: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended: nothing is left to act on
+            self._loop.call_soon_threadsafe(act)
+
+    def gained(self, worker_id: UUID) -> None:
+        """Take a new lease, from its thread."""
+        self._in_loop(lambda: self._gained(worker_id))
+
+    def lost(self) -> None:
+        """Take the loss of the lease, from its thread."""
+        self._in_loop(self._lost)
+
+    def drain_asked(self, *, is_flagged: bool) -> None:
+        """Take the operator's wish, from the lease's thread."""
+        self._in_loop(lambda: self._hand.drain_asked(is_flagged=is_flagged))
+
+    def _gained(self, worker_id: UUID) -> None:
+        self._hand.gained(worker_id)
+        self._claimer.wake()
+        if self._hand.drain.finish_by_s is None:
+            self._say(None)
+        logger.info(
+            "ready: port %d, worker %s, queues %s, %d slots",
+            self._health.port,
+            worker_id,
+            ", ".join(share.name for share in self._settings.queues),
+            self._settings.concurrency,
+        )
+
+    def _lost(self) -> None:
+        self._say("the lease is lost")
+        self._hand.lost()
+
+    def _heard(self, kind: str, subject: str) -> None:
+        match kind:
+            case "job":
+                self._claimer.wake(subject)
+            case "drain":
+                lease = self._keeper.current
+                if lease is not None and subject == str(lease.worker_id):
+                    self._keeper.renew_now()
+            case "lane" | "queue":
+                self._sweeper.ask()
+            case _:
+                logger.debug("a notification of kind %r is not known", kind)
+
+    def _armed(self, is_listening: bool) -> None:
+        self._claimer.is_listening = is_listening
+        if is_listening:
+            # What was notified while nobody listened is found by looking.
+            self._claimer.wake()
+            self._sweeper.ask()
+
+    # Stopping
+
+    def _signalled(self) -> None:
+        self._say("SIGTERM: draining")
+        self._hand.signalled()
+
+    async def _until_drained(self) -> bool:
+        hand = self._hand
+        while hand.drain.finish_by_s is None:
+            await hand.moved.wait()
+            hand.moved.clear()
+        began_s = time.monotonic()
+        while hand.slots.runs and hand.drain.phase(time.monotonic()) is Phase.FINISHING:
+            await _within(hand.moved, hand.drain.remaining_s(time.monotonic()))
+            hand.moved.clear()
+        released = hand.release_running("the grace is over")
+        DRAIN_RELEASED.inc(released)
+        is_settled = await self._flushed()
+        DRAIN.observe(time.monotonic() - began_s)
+        logger.info("drained: %d running jobs were given back", released)
+        return is_settled
+
+    async def _flushed(self) -> bool:
+        drain = self._hand.drain
+        longest_s = drain.remaining_s(time.monotonic()) + drain.margin_s / 2
+        if self._completer.unwritten:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(longest_s):
+                    await self._completer.flushed()
+        if left := self._completer.unwritten:
+            logger.error("%d results could not be written: the database is away", left)
+        return left == 0
+
+    async def _end(self, exit_status: int) -> None:
+        if self._keeper.is_alive:
+            await asyncio.to_thread(self._keeper.stop, STOP_LEASE_S)
+        self._hand.executors.stop()
+        for link in (self._claims, self._writes, self._listens):
+            await link.close()
+        self._health.stop()
+        self._guard.expire_in(self._hand.drain.margin_s / 4, exit_status=exit_status)
+
+    def _last_resort(self) -> bool:
+        """Give the jobs back from the lease's thread: the loop is blocked by a handler."""
+        if not self._keeper.is_alive:
+            return False
+        self._keeper.submit(self._hand.release_all).result(timeout=1.0)
+        return self._keeper.stop(timeout_s=0.5)
+
+
+def _first(errors: BaseExceptionGroup[QueueWorkerError]) -> QueueWorkerError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _within(event: asyncio.Event, longest_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await event.wait()
