@@ -1,5 +1,7 @@
 """A psycopg error becomes an error of ours: a fixed phrase and the SQLSTATE, never its own text."""
 
+import re
+
 import psycopg
 
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
@@ -17,6 +19,7 @@ PHRASES = {
     "42P01": "a table is missing: run queueworker migrate",
     "53300": "the server has no connection left: raise max_connections",
     "53": "the server lacks a resource: look at its log",
+    "55000": "the database takes no connections now; tried again",
     "55P03": "a lock was not given in time; tried again",
     "57014": "the statement took too long and was cancelled; tried again",
     "57P": "the server is starting or stopping; tried again",
@@ -25,9 +28,25 @@ ACCESS_STATES = ("28",)
 GRANT_STATES = ("3F000", "42501", "42883", "42703", "42P01")
 # After these the connection is opened anew. 25006: the primary was demoted under it.
 BROKEN_STATES = ("08", "25006", "57P", "XX")
-# libpq gives no SQLSTATE when a connection is refused: these words of the server's text tell why.
-ACCESS_WORDS = ("authentication failed", "no password supplied", "pg_hba.conf", "role ")
-READ_ONLY_WORDS = ("session is read-only", "server is in hot standby mode")
+# libpq gives no SQLSTATE when a connection is refused; these words of the server's text tell why.
+WORDS = (
+    ("too many connections", "53300"),
+    ("too many clients", "53300"),
+    ("connection slots", "53300"),
+    ("starting up", "57P03"),
+    ("shutting down", "57P01"),
+    ("recovery mode", "57P03"),
+    ("not yet accepting connections", "57P03"),
+    ("not currently accepting connections", "55000"),
+    ("session is read-only", "25006"),
+    ("hot standby mode", "25006"),
+    ("authentication failed", "28P01"),
+    ("no password supplied", "28P01"),
+    ("pg_hba.conf", "28000"),
+    ("not permitted to log in", "28000"),
+)
+NO_DATABASE = re.compile(r'database "[^"]*" does not exist')
+NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 
 
 def unavailable(error: psycopg.Error, database: str) -> LagUnavailable:
@@ -55,13 +74,11 @@ def sqlstate(error: psycopg.Error) -> str:
     if error.sqlstate:
         return error.sqlstate
     text = str(error)
-    if any(word in text for word in READ_ONLY_WORDS):
-        return "25006"
-    if 'database "' in text and "does not exist" in text:
+    if NO_DATABASE.search(text):
         return "3D000"
-    if any(word in text for word in ACCESS_WORDS):
+    if NO_ROLE.search(text):
         return "28000"
-    return ""
+    return next((state for words, state in WORDS if words in text), "")
 
 
 def phrase_of(state: str) -> str:

@@ -1,0 +1,104 @@
+"""Errors of Postgres in a fixed phrase: with a remedy, without a secret."""
+
+import psycopg
+import pytest
+from tests.support.postgres import CANARY
+
+from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
+from queueworker_operator.lag.connection import describe, parameters
+from queueworker_operator.lag.refusal import is_broken, unavailable
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        (
+            'FATAL:  password authentication failed for user "mail"',
+            AccessRefused,
+            "check the Secret",
+        ),
+        ('FATAL:  role "mail" does not exist', AccessRefused, "check the Secret"),
+        ('FATAL:  database "mail" does not exist', LagUnavailable, "check its name"),
+        ("FATAL:  sorry, too many clients already", LagUnavailable, "raise max_connections"),
+        ('FATAL:  too many connections for role "mail"', LagUnavailable, "raise max_connections"),
+        ("FATAL:  the database system is starting up", LagUnavailable, "starting or stopping"),
+        ("session is read-only", LagUnavailable, "point the DSN at the primary"),
+        ("connection refused", LagUnavailable, "up and reachable"),
+    ],
+)
+def test_a_refused_connection_says_what_to_do(
+    text: str, kind: type[LagUnavailable], said: str
+) -> None:
+    refusal = unavailable(psycopg.OperationalError(f"{text} ({CANARY})"), "database mail at db")
+
+    assert type(refusal) is kind
+    assert said in str(refusal)
+    assert CANARY not in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (psycopg.errors.InsufficientPrivilege, GrantMissing, "grant queueworker_operator"),
+        (psycopg.errors.InvalidSchemaName, GrantMissing, "run queueworker migrate"),
+        (psycopg.errors.UndefinedFunction, GrantMissing, "run queueworker migrate"),
+        (psycopg.errors.QueryCanceled, LagUnavailable, "took too long"),
+        (psycopg.errors.DiskFull, LagUnavailable, "lacks a resource"),
+        (psycopg.errors.DivisionByZero, LagUnavailable, "the statement failed (SQLSTATE 22012)"),
+    ],
+)
+def test_a_refused_statement_says_what_to_do(
+    error: type[psycopg.Error], kind: type[LagUnavailable], said: str
+) -> None:
+    refusal = unavailable(error(CANARY), "database mail at db")
+
+    assert type(refusal) is kind
+    assert said in str(refusal)
+    assert CANARY not in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        (psycopg.errors.ReadOnlySqlTransaction, True),
+        (psycopg.errors.AdminShutdown, True),
+        (psycopg.OperationalError, True),
+        (psycopg.InterfaceError, True),
+        (psycopg.errors.QueryCanceled, False),
+        (psycopg.errors.UndefinedFunction, False),
+    ],
+)
+def test_only_an_error_that_ends_the_connection_drops_it(
+    error: type[psycopg.Error], *, broken: bool
+) -> None:
+    assert is_broken(error("text")) is broken
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"host=db port=5433 user=mail password={CANARY} dbname=jobs",
+        f"postgresql://mail:{CANARY}@db:5433/jobs?sslmode=require",
+    ],
+)
+def test_a_database_is_named_without_its_password(dsn: str) -> None:
+    assert describe(parameters(dsn)) == "database jobs at db:5433"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://mail:{CANARY}@[db/jobs",
+        f"host=db password='{CANARY}",
+        f"postgres:/mail:{CANARY}@db/jobs",
+        f"nonsense={CANARY}",
+        f"postgresql://mail:{CANARY}%zz@db/jobs",
+    ],
+)
+def test_a_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
+    with pytest.raises(LagUnavailable, match="the DSN cannot be parsed: check the Secret") as told:
+        parameters(dsn)
+
+    assert CANARY not in repr(told.value)
+    assert told.value.__cause__ is None
+    assert told.value.__suppress_context__
