@@ -1,10 +1,12 @@
 """What the store takes and gives: frozen values, no behaviour."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 WAIT_BUCKETS = 48
+WAIT_EDGES_S = tuple(0.01 * 2 ** (index / 2) for index in range(WAIT_BUCKETS - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +141,4 @@ class DeadJob:
 
 def wait_bucket(wait_s: float) -> int:
     """Give the index of the wait bucket: the first whose upper edge is not below `wait_s`."""
-    edge_s = 0.01
-    for index in range(WAIT_BUCKETS - 1):
-        if wait_s <= edge_s * 2 ** (index / 2):
-            return index
-    return WAIT_BUCKETS - 1
+    return bisect_left(WAIT_EDGES_S, wait_s)

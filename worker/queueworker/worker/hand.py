@@ -51,7 +51,7 @@ class Hand:
 
     def room(self) -> int:
         """Give how many jobs may be claimed now; 0 while draining, full or without a lease."""
-        if self._worker_id is None or self._phase() is not Phase.WORKING:
+        if self._worker_id is None or not self._is_working():
             return 0
         return self.slots.room()
 
@@ -67,7 +67,7 @@ class Hand:
         self, source: Source, worker_id: UUID, jobs: Sequence[ClaimedJob], marked: int
     ) -> None:
         """Take a claim; one that came too late is given back."""
-        if worker_id != self._worker_id or self._phase() is not Phase.WORKING:
+        if worker_id != self._worker_id or not self._is_working():
             self._give_back([(source, job) for job in jobs], "claimed while the worker stopped")
             return
         batch = Batch(source, jobs, marked, time.monotonic())
@@ -133,6 +133,9 @@ class Hand:
             self.runner.release(source, job, reason)
         return len(jobs)
 
+    def _is_working(self) -> bool:
+        return self.drain.finish_by_s is None and not self.drain.is_flagged
+
     def _phase(self) -> Phase:
         return self.drain.phase(time.monotonic())
 
@@ -142,7 +145,7 @@ class Hand:
     def _ended(self, run: Run, service_s: float) -> None:
         self.slots.ended(run, service_s)
         self.busy_changed.set()
-        if self.room():
+        if self.slots.room():
             self.changed()
         if not self.slots.runs:
             self.moved.set()

@@ -5,7 +5,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+
+from prometheus_client import Counter, Histogram
 
 from queueworker.claim import Source
 from queueworker.complete import Completer
@@ -61,11 +63,10 @@ class Runner:
         now_s = time.monotonic()
         wait_s = max(0.0, job.run_at_wait_s + now_s - claimed_s)
         self._completer.tally(source.queue).started(now_s, wait_s)
-        JOB_WAIT.labels(source.queue.name).observe(wait_s)
+        _wait_metric(source.queue.name).observe(wait_s)
         run = Run(source, job, now_s)
         run.task = asyncio.create_task(self._run(run))
         self._alive.add(run.task)
-        run.task.add_done_callback(self._alive.discard)
         return run
 
     def release(self, source: Source, job: ClaimedJob, reason: str) -> None:
@@ -81,11 +82,13 @@ class Runner:
         is_valid = not run.is_abandoned
         self._completer.tally(queue).ended(now_s, service_s, is_measure=is_valid)
         if is_valid:
-            JOB_RUN.labels(queue.name, task.name).observe(service_s)
+            _run_metric(queue.name, task.name).observe(service_s)
             self._settle(run.source, run.job, outcome, task.options.backoff)
         else:
             REFUSED.labels(queue.name).inc()
         self._ended(run, service_s)
+        if run.task is not None:
+            self._alive.discard(run.task)
 
     def _call(self, run: Run, task: Task[..., object]) -> Call:
         job, queue = run.job, run.source.queue
@@ -94,13 +97,31 @@ class Runner:
             queue=queue.name,
             task=task.name,
             must_yield=self._must_yield,
-            settle=partial(complete_in, queue=queue, job_id=job.id, token=job.token),
+            settle=partial(complete_in, queue=queue, job_id=job.id, token=job.token)
+            if task.wants_context
+            else None,
         )
         return Call(task=task, job=job, context=context)
 
     def _settle(self, source: Source, job: ClaimedJob, outcome: Outcome, backoff: Backoff) -> None:
-        JOBS.labels(source.queue.name, type(outcome).__name__.lower()).inc()
+        _jobs_metric(source.queue.name, type(outcome).__name__.lower()).inc()
         self._completer.add(source.queue, _transition(job, outcome, backoff))
+
+
+# Finding a metric's child by its labels costs as much as the observation.
+@cache
+def _wait_metric(queue: str) -> Histogram:
+    return JOB_WAIT.labels(queue)
+
+
+@cache
+def _run_metric(queue: str, task: str) -> Histogram:
+    return JOB_RUN.labels(queue, task)
+
+
+@cache
+def _jobs_metric(queue: str, outcome: str) -> Counter:
+    return JOBS.labels(queue, outcome)
 
 
 def _transition(job: ClaimedJob, outcome: Outcome, backoff: Backoff) -> Transition:

@@ -5,9 +5,8 @@ start within a tenth of a second, and none of them for longer than a second.
 """
 
 import asyncio
-import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from queueworker.claim import Source
 from queueworker.job import ClaimedJob
@@ -128,8 +127,9 @@ class Slots:
 
     def fill(self) -> None:
         """Start jobs while there are free slots."""
-        while not self._is_alone and self.busy < self.count:
-            batch = next(self._startable(), None)
+        free = 0 if self._is_alone else self.count - self.busy
+        for _ in range(free):
+            batch = self._startable()
             if batch is None:
                 break
             batch.taken += 1
@@ -217,14 +217,13 @@ class Slots:
         run = self._begin(batch.source, job, batch.claimed_s)
         self.runs[(job.id, job.token)] = run
 
-    def _startable(self) -> Iterator[Batch]:
+    def _startable(self) -> Batch | None:
         while self._batches and not self._batches[0].jobs:
             self._batches.popleft()
-        return (
-            batch
-            for batch in itertools.islice(self._batches, 8)
-            if batch.jobs and batch.taken < batch.marked
-        )
+        for batch in self._batches:
+            if batch.taken < batch.marked and batch.jobs:
+                return batch
+        return None
 
     def _request_mark(self, batch: Batch, count: int) -> None:
         count = min(count, batch.size)
