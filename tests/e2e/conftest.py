@@ -73,6 +73,13 @@ def describe(operator: OperatorRelease) -> str:
     with contextlib.suppress(CommandFailed):
         parts.extend(operator.cluster.kubectl(*question) for question in asked)
         parts.append(operator.log())
+    for pod in operator.cluster.find("pods", selector="app.kubernetes.io/name!=queueworker"):
+        name = pod["metadata"]["name"]
+        for when in ("--previous=true", "--previous=false"):
+            with contextlib.suppress(CommandFailed):
+                parts.append(
+                    f"{name}:\n{operator.cluster.kubectl('logs', name, '--tail=15', when)}"
+                )
     return "\n".join(parts)
 
 
