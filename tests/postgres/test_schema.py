@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from tests.support.postgres import Connection, with_database
+
 from queueworker.errors import MigrationChanged, PermissionDenied, SchemaMismatch
 from queueworker.schema import latest_version, migrate, migrations
-
-from tests.support.postgres import Connection, with_database
 
 pytestmark = pytest.mark.postgres
 
@@ -52,7 +52,7 @@ def test_a_newer_schema_is_refused_by_older_code(conn: Connection) -> None:
 def test_a_failing_migration_leaves_nothing_behind(empty_dsn: str) -> None:
     broken = replace(migrations()[0], version=99, name="0099_broken", text="SELECT 1/0")
     with psycopg.connect(empty_dsn, autocommit=True) as conn:
-        with pytest.raises(Exception, match="SQLSTATE 22012|division by zero"):
+        with pytest.raises(Exception, match="SQLSTATE 22012"):
             migrate(conn, files_=[*migrations(), broken])
         found = conn.execute("SELECT to_regnamespace('queueworker')").fetchone()
 

@@ -19,6 +19,13 @@ from queueworker.errors import (
 )
 
 CONNECT_TIMEOUT_S = 5
+# Every statement of a worker is a walk along an index. The planner, which keeps its plan from when
+# the table was empty or never analyzed, would read and sort the whole backlog instead.
+PLANS = (
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    " SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off;"
+    " SET enable_mergejoin = off"
+)
 PHRASES = {
     "28": "the password or the role is wrong; check the DSN",
     "3D": "the database does not exist; create it or correct the DSN",
@@ -66,8 +73,7 @@ async def connect(dsn: Dsn, *, application_name: str) -> psycopg.AsyncConnection
     }
     with translated(dsn):
         conn = await psycopg.AsyncConnection.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # keywords of libpq
-        # The planner would plan claims anew for each set of lanes; all plans here are index scans.
-        await conn.execute("SET plan_cache_mode = force_generic_plan")
+        await conn.execute(PLANS)
         conn.adapters.register_loader("jsonb", JsonbBytesLoader)
     return conn
 

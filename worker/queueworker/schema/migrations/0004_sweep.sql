@@ -1,4 +1,5 @@
 -- What keeps a queue going: promote due jobs, raise floors, rescue, roll counters up.
+-- The planner settings: all of this walks along indexes, also where nothing was analyzed yet.
 
 -- Give back what dead workers held. By anyone, at any time: each row is changed only where it still
 -- carries the claim's token, and a worker is removed only where its lease is over under the lock.
@@ -19,6 +20,7 @@ END $$;
 -- counts, at the third it is dead. Jobs that never started go back uncharged.
 CREATE FUNCTION queueworker.rescue_claim(lost queueworker.claim) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
   q queueworker.queue;
@@ -90,6 +92,7 @@ END $$;
 -- proven bound, so that dead entries under a long snapshot are not walked each second.
 CREATE FUNCTION queueworker.roll_up(of_queue int, after_stat bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
   WITH taken AS MATERIALIZED (
     DELETE FROM stat WHERE queue_id = of_queue AND id > after_stat RETURNING *
@@ -125,6 +128,7 @@ CREATE TYPE queueworker.swept_lane AS (lane int, floor bigint, first_ready_pos b
 CREATE FUNCTION queueworker.sweep_queue(of_queue int, lanes int[], most int = 10000)
 RETURNS SETOF queueworker.swept_lane
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE

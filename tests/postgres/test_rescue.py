@@ -1,0 +1,203 @@
+import asyncio
+
+import psycopg
+import pytest
+from tests.support.engine import Engine, engine, load, succeed
+
+pytestmark = pytest.mark.postgres
+
+
+async def die(e: Engine, limit: int = 1, started: int | None = None) -> list[int]:
+    """Let a worker claim and vanish; give the claimed ids."""
+    worker = await e.worker()
+    jobs = await e.claim(worker, limit, started=started)
+    await e.expire(worker)
+    return [job.id for job in jobs]
+
+
+def test_a_dead_workers_jobs_are_ready_again_with_a_crash_on_their_account(dsn: str) -> None:
+    async def scenario() -> tuple[int, dict[str, int], list[tuple[int, int]]]:
+        async with engine(dsn) as e:
+            await e.enqueue(3)
+            await die(e, 3)
+            rescued = await e.store.rescue()
+            states = await e.states()
+            again = await e.claim(await e.worker(), 3)
+            return rescued, states, [(job.attempt, job.crash_count) for job in again]
+
+    rescued, states, accounts = asyncio.run(scenario())
+
+    assert rescued == 3
+    assert states == {"ready": 3}
+    assert accounts == [(2, 1)] * 3
+
+
+def test_rescue_leaves_a_worker_alone_whose_lease_goes_on(dsn: str) -> None:
+    async def scenario() -> tuple[int, set[tuple[int, int]]]:
+        async with engine(dsn) as e:
+            await e.enqueue(2)
+            jobs = await e.claim(await e.worker(ttl_s=30), 2)
+            rescued = await e.store.rescue()
+            return rescued, await e.store.complete(e.queue, [succeed(job) for job in jobs])
+
+    assert asyncio.run(scenario()) == (0, set())
+
+
+def test_rescue_rechecks_a_lease_that_is_renewed_at_this_moment(dsn: str) -> None:
+    async def scenario() -> tuple[int, int, dict[str, int]]:
+        async with engine(dsn) as e, engine(dsn) as other:
+            await e.enqueue(1)
+            worker = await e.worker()
+            await e.claim(worker)
+            async with e.conn.transaction():
+                # Renewed, not committed: others still see the old lease, which is long over.
+                await other.expire(worker)
+                await e.conn.execute(
+                    "UPDATE queueworker.worker SET expires_at = clock_timestamp() + interval '1 min'"
+                )
+                during = await asyncio.wait_for(other.store.rescue(), 5)
+            after = await other.store.rescue()
+            return during, after, await e.states()
+
+    assert asyncio.run(scenario()) == (0, 0, {"running": 1})
+
+
+def test_rescue_touches_a_job_only_under_the_token_of_the_lost_claim(dsn: str) -> None:
+    async def scenario() -> tuple[int, int, int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            lost = await e.worker()
+            (old,) = await e.claim(lost)
+            await e.store.release(e.queue, old.token, [old.id])
+            (new,) = await e.claim(await e.worker())
+            # A claim row that was left behind, with the id of a job that runs elsewhere by now.
+            await e.conn.execute(
+                "INSERT INTO queueworker.claim (token, worker_id, queue_id, started, ids)"
+                " VALUES (%s, gen_random_uuid(), %s, 1, ARRAY[%s]::bigint[])",
+                (old.token, e.queue.id, old.id),
+            )
+            rescued = await e.store.rescue()
+            return rescued, await e.one("SELECT token FROM queueworker.job"), new.token
+
+    rescued, token, owner = asyncio.run(scenario())
+
+    assert (rescued, token) == (0, owner)
+
+
+def test_jobs_that_never_started_go_back_uncharged(dsn: str) -> None:
+    async def scenario() -> list[tuple[int, int]]:
+        async with engine(dsn) as e:
+            ids = await e.enqueue(4)
+            await die(e, 4, started=1)
+            await e.store.rescue()
+            jobs = {job.id: job for job in await e.claim(await e.worker(), 4)}
+            return [(jobs[i].attempt, jobs[i].crash_count) for i in ids]
+
+    assert asyncio.run(scenario()) == [(2, 1), (1, 0), (1, 0), (1, 0)]
+
+
+def test_starting_more_of_a_claim_makes_more_suspects(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await e.enqueue(4)
+            worker = await e.worker()
+            jobs = await e.claim(worker, 4, started=1)
+            await e.store.mark_started(jobs[0].token, 3)
+            await e.store.mark_started(jobs[0].token, 2)  # late news: the mark never falls
+            await e.expire(worker)
+            await e.store.rescue()
+            again = await e.claim(await e.worker(), 4)
+            return sorted(job.crash_count for job in again)
+
+    assert asyncio.run(scenario()) == [0, 1, 1, 1]
+
+
+def test_the_third_crash_makes_a_dead_letter(dsn: str) -> None:
+    async def scenario() -> tuple[list[dict[str, int]], list[tuple[object, ...]], int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            states = []
+            for _ in range(3):
+                await die(e)
+                await e.store.rescue()
+                states.append(await e.states())
+            letters = await e.all("SELECT attempt, crash_count, kind FROM queueworker.dead_job")
+            crashes = await e.one("SELECT count(*) FROM queueworker.failure WHERE kind = 'crash'")
+            return states, letters, crashes
+
+    states, letters, crashes = asyncio.run(scenario())
+
+    assert states == [{"ready": 1}, {"ready": 1}, {"dead": 1}]
+    assert letters == [(3, 3, "crash")]
+    assert crashes == 3
+
+
+def test_an_ended_lease_cannot_be_renewed(dsn: str) -> None:
+    async def scenario() -> list[bool]:
+        async with engine(dsn) as e:
+            worker = await e.worker()
+            alive = [(await e.store.renew(worker, 15, load())).alive]
+            await e.expire(worker)
+            return [*alive, (await e.store.renew(worker, 15, load())).alive]
+
+    assert asyncio.run(scenario()) == [True, False]
+
+
+def test_a_claim_made_after_the_lease_was_taken_away_is_rescued_too(dsn: str) -> None:
+    async def scenario() -> tuple[int, dict[str, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            zombie = await e.worker()
+            await e.expire(zombie)
+            await e.store.rescue()
+            await e.claim(zombie)
+            return await e.store.rescue(), await e.states()
+
+    assert asyncio.run(scenario()) == (1, {"ready": 1})
+
+
+def test_two_rescuers_at_once_give_each_job_back_once(dsn: str) -> None:
+    async def scenario() -> tuple[int, list[int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(50)
+            for _ in range(10):
+                await die(e, 5)
+
+            async def rescue() -> int:
+                async with engine(dsn) as other:
+                    return await other.store.rescue()
+
+            counts = await asyncio.gather(*[rescue() for _ in range(4)])
+            jobs = await e.claim(await e.worker(), 100)
+            return sum(counts), [job.crash_count for job in jobs]
+
+    assert asyncio.run(scenario()) == (50, [1] * 50)
+
+
+def test_ending_the_lease_of_a_pod_gives_its_jobs_back_at_once(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await e.enqueue(4)
+            for pod in ("mail-1", "mail-2"):
+                await e.claim(await e.worker(pod=pod), 2)
+            call = "SELECT queueworker.end_lease(%s)"
+            ended = [await e.one(call, [name]) for name in ("other", "mail-1", "default/mail-2")]
+            return [*ended, (await e.states())["ready"]]
+
+    assert asyncio.run(scenario()) == [0, 2, 2, 4]
+
+
+def test_rescue_wakes_a_sleeping_queue(dsn: str) -> None:
+    async def scenario() -> str:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            await die(e)
+            await e.store.set_idle(e.queue.id, idle=True)
+            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as ear:
+                await ear.execute("LISTEN queueworker")
+                await e.store.rescue()
+                async for notice in ear.notifies(timeout=5, stop_after=1):
+                    return notice.payload
+        return ""
+
+    assert asyncio.run(scenario()) == "job:mail"

@@ -1,0 +1,190 @@
+import asyncio
+
+import psycopg
+import pytest
+from tests.support.engine import engine, release, retry, succeed
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_due_job_is_promoted_and_keeps_its_due_time(dsn: str) -> None:
+    async def scenario() -> tuple[dict[str, int], int, float]:
+        async with engine(dsn) as e:
+            await e.all(
+                "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '1 min')"
+            )
+            await e.sweep()
+            before = await e.states()
+            await e.conn.execute("UPDATE queueworker.job SET run_at = run_at - interval '2 min'")
+            promoted = (await e.sweep())[0].promoted
+            return before, promoted, (await e.claim(await e.worker()))[0].run_at_wait_s
+
+    before, promoted, wait_s = asyncio.run(scenario())
+
+    assert before == {"scheduled": 1}
+    assert promoted == 1
+    assert wait_s == pytest.approx(60, abs=5)
+
+
+def test_a_floor_never_passes_a_job_whose_transaction_is_still_open(dsn: str) -> None:
+    async def scenario() -> tuple[list[bool], int]:
+        async with engine(dsn) as e, await psycopg.AsyncConnection.connect(dsn) as slow:
+            await e.enqueue(1)
+            cursor = await slow.execute("SELECT queueworker.enqueue('mail', 'a')")
+            late = (await cursor.fetchone() or (0,))[0]
+            worker = await e.worker()
+            await e.enqueue(20)
+            below = []
+            for _ in range(4):
+                jobs = await e.claim(worker, 5)
+                await e.store.complete(e.queue, [succeed(job) for job in jobs])
+                below.append((await e.sweep())[0].floor < late)
+            await slow.commit()
+            (found,) = [job.id for job in await e.claim(worker, 100) if job.id == late]
+            return below, found - late
+
+    below, difference = asyncio.run(scenario())
+
+    assert below == [True] * 4
+    assert difference == 0
+
+
+def test_a_floor_rises_once_everything_below_is_settled(dsn: str) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with engine(dsn) as e:
+            await e.enqueue(10)
+            worker = await e.worker()
+            jobs = await e.claim(worker, 9)
+            await e.store.complete(e.queue, [succeed(job) for job in jobs])
+            floors = [(await e.sweep())[0].floor for _ in range(3)]
+            return max(floors), jobs[-1].pos
+
+    floor, last = asyncio.run(scenario())
+
+    assert floor == last
+
+
+def test_released_retried_and_promoted_jobs_stand_above_the_floor(dsn: str) -> None:
+    async def scenario() -> list[tuple[object, ...]]:
+        async with engine(dsn) as e:
+            await e.enqueue(6)
+            worker = await e.worker()
+            jobs = await e.claim(worker, 6)
+            for _ in range(3):
+                await e.sweep()
+            await e.store.complete(e.queue, [*map(release, jobs[:3]), *map(retry, jobs[3:])])
+            await e.sweep()
+            await e.sweep()
+            return await e.all(
+                "SELECT count(*) FILTER (WHERE j.pos > l.floor)::int, count(*)::int"
+                " FROM queueworker.job j JOIN queueworker.lane l ON l.id = j.lane_id"
+                " WHERE j.token = 0 AND j.pos IS NOT NULL"
+            )
+
+    assert asyncio.run(scenario()) == [(6, 6)]
+
+
+def test_sweeps_close_together_are_one(dsn: str) -> None:
+    async def scenario() -> list[int | None]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            lanes = [row[0] for row in await e.all("SELECT id FROM queueworker.lane")]
+            first = await e.store.sweep(e.queue.id, lanes)
+            second = await e.store.sweep(e.queue.id, lanes)
+            return [first[0].first_ready_pos, second[0].first_ready_pos]
+
+    first, second = asyncio.run(scenario())
+
+    assert first is not None
+    assert second is None
+
+
+def test_a_sweep_rescues(dsn: str) -> None:
+    async def scenario() -> dict[str, int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            worker = await e.worker()
+            await e.claim(worker)
+            await e.expire(worker)
+            await e.sweep()
+            return await e.states()
+
+    assert asyncio.run(scenario()) == {"ready": 1}
+
+
+def test_counters_are_the_same_before_and_after_they_are_rolled_up(dsn: str) -> None:
+    async def scenario() -> tuple[list[tuple[int, ...]], int]:
+        async with engine(dsn) as e:
+            worker = await e.worker()
+            seen = []
+            for round_ in range(5):
+                await e.enqueue(10)
+                jobs = await e.claim(worker, 10)
+                await e.store.complete(e.queue, [succeed(job) for job in jobs])
+                before = (await e.lag()).succeeded_total
+                await e.sweep()
+                seen.append((10 * (round_ + 1), before, (await e.lag()).succeeded_total))
+            for _ in range(2):
+                await e.sweep()
+            return seen, await e.one("SELECT count(*) FROM queueworker.stat")
+
+    seen, left = asyncio.run(scenario())
+
+    assert all(expected == before == after for expected, before, after in seen)
+    assert left == 0
+
+
+def test_a_completion_that_commits_late_is_still_counted(dsn: str) -> None:
+    async def scenario() -> int:
+        async with engine(dsn) as e, engine(dsn) as slow:
+            await e.enqueue(10)
+            worker = await e.worker()
+            jobs = await e.claim(worker, 10)
+            async with slow.conn.transaction():
+                await slow.store.complete(e.queue, [succeed(job) for job in jobs[:5]])
+                for job in jobs[5:]:
+                    await e.store.complete(e.queue, [succeed(job)])
+                    await e.sweep()
+            for _ in range(4):
+                await e.sweep()
+            return (await e.lag()).succeeded_total
+
+    assert asyncio.run(scenario()) == 10
+
+
+def test_the_operators_sweep_tends_only_queues_without_a_live_worker(dsn: str) -> None:
+    async def scenario() -> tuple[list[int], list[bool]]:
+        async with engine(dsn) as e:
+            await e.all(
+                "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '1 min')"
+            )
+            await e.conn.execute("UPDATE queueworker.job SET run_at = run_at - interval '2 min'")
+            call, idle = (
+                "SELECT queueworker.sweep(ARRAY['mail'])",
+                "SELECT idle FROM queueworker.queue",
+            )
+            worker = await e.worker()
+            swept, flags = [await e.one(call)], [await e.one(idle)]
+            await e.store.deregister(worker)
+            swept.append(await e.one(call))
+            flags.append(await e.one(idle))
+            return swept, flags
+
+    assert asyncio.run(scenario()) == ([0, 1], [False, True])
+
+
+def test_an_enqueue_wakes_only_a_queue_that_sleeps(dsn: str) -> None:
+    async def scenario() -> list[str]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as ear:
+                await ear.execute("LISTEN queueworker")
+                await e.enqueue(1)
+                await e.store.set_idle(e.queue.id, idle=True)
+                await e.enqueue(1)
+                await e.store.set_idle(e.queue.id, idle=False)
+                await e.enqueue(1)
+                await e.enqueue(1, task="new")
+                return [n.payload async for n in ear.notifies(timeout=5, stop_after=2)]
+
+    assert asyncio.run(scenario()) == ["job:mail", "lane:mail"]
