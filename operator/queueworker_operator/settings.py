@@ -25,7 +25,9 @@ class LoopSettings:
 
     A wake-up may bring a read forward, at most one each `least_gap_s`; after `early_reads` of
     them the rest wait for the regular read, until time has earned new ones (`early_reads_per_s`).
-    `patience_s` bounds how long a busy pod is asked to drain before another one is chosen.
+    A busy pod is asked to drain for its grace, within `patience_min_s` and `patience_max_s`; then
+    it is spared for `spare_s` and another one is chosen. `at_once` bounds how many queues are
+    tended, or states saved, in one statement.
     """
 
     read_every_s: float = 1.0
@@ -34,6 +36,7 @@ class LoopSettings:
     early_reads_per_s: float = 0.2
     tend_every_s: float = 5.0
     save_every_s: float = 60.0
+    at_once: int = 100
     step_deadline_s: float = 15.0
     patience_min_s: float = 10.0
     patience_max_s: float = 300.0

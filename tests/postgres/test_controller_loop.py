@@ -70,6 +70,21 @@ def test_the_first_job_of_a_queue_that_did_not_exist_starts_a_pod(dsn: str) -> N
     run(scene())
 
 
+def test_the_least_replicas_are_there_before_the_first_job(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        policy = replace(POLICY, min_replicas=2)
+        async with target.running(), looping(dsn, [assigned(target, policy)]) as (_, reports):
+            report = await reports.until(
+                lambda report: bool(report.sample and report.sample.workers == 2)
+            )
+
+        assert [desired for _, desired in target.writes] == [2]
+        assert Fact.QUEUE_MISSING not in report.facts
+
+    run(scene())
+
+
 def test_without_metrics_nothing_is_scaled_and_work_resumes_within_five_seconds(dsn: str) -> None:
     async def scene() -> None:
         name = (await execute(dsn, "SELECT current_database()"))[0][0]

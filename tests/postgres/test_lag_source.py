@@ -117,8 +117,8 @@ def test_state_and_decisions_come_back_as_they_were_stored(dsn: str) -> None:
     async def scene() -> None:
         async with opened(dsn) as source:
             missing = await source.load_state("default/mail")
-            await source.save_state("default/mail", {"rate": 0.1})
-            await source.save_state("default/mail", {"rate": 1 / 3})
+            await source.save_states({"default/mail": {"rate": 0.1}})
+            await source.save_states({"default/mail": {"rate": 1 / 3}, "default/other": {}})
             for number in range(3):
                 await source.record_decision("default/mail", {"number": number})
             await source.record_decision("default/other", {"number": 9})
@@ -136,7 +136,7 @@ def test_a_record_with_a_number_that_json_lacks_is_refused(dsn: str) -> None:
     async def scene() -> None:
         async with opened(dsn) as source:
             with pytest.raises(LagUnavailable, match="cannot be stored"):
-                await source.save_state("default/mail", {"rate": float("nan")})
+                await source.save_states({"default/mail": {"rate": float("nan")}})
 
     run(scene())
 
@@ -167,7 +167,7 @@ def test_a_role_without_the_grant_names_the_remedy_and_one_with_it_reads(dsn: st
                 await source.end_lease(["nobody"])
                 await source.record_decision("default/mail", {})
                 await source.decisions("default/mail", 1)
-                await source.save_state("default/mail", {})
+                await source.save_states({"default/mail": {}})
                 await source.load_state("default/mail")
         finally:
             await execute(dsn, f"DROP ROLE {role}")

@@ -101,6 +101,8 @@ class Action:
         """Record, then write; a write that fails is tried again at the next tick."""
         target = self.watch.assignment.target
         await self._record(desired)
+        if not self.ports.may_write():
+            return False  # the lease may have ended while the database answered
         try:
             if prefer:
                 await target.prefer(prefer)

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller.act import release
 from queueworker_operator.controller.pace import Pace
 from queueworker_operator.controller.ports import Ports, Reading
-from queueworker_operator.controller.step import failed_report, step
+from queueworker_operator.controller.step import BROKEN, failed_report, step
 from queueworker_operator.controller.watch import Assignment, Watch
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import LagSource
 from queueworker_operator.metrics import Metrics
-from queueworker_operator.report import Fact, Reporter
+from queueworker_operator.report import Reporter
 from queueworker_operator.settings import LoopSettings
 
 logger = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ class DatabaseLoop:
         self._pace = Pace(
             read_at_s=clock() - settings.read_every_s, early_left=settings.early_reads
         )
-        self._tended: frozenset[str] = frozenset()
-        self._tended_at_s = clock() - settings.tend_every_s
+        self._tended_at_s: dict[str, float] = {}
         self.last_tick_at = clock()
 
     def assign(self, assignment: Assignment) -> None:
@@ -98,9 +97,8 @@ class DatabaseLoop:
         if self._ports.may_write() and reading.trouble is None:
             await self._attempt("tend queues without workers", self._tend(reading))
             await self._attempt("undo drains", self._release_ended())
-            for watch in watches:
-                if self._is_save_due(watch):
-                    await self._attempt("save what was learned", self._save(watch))
+            due = tuple(watch for watch in watches if self._is_save_due(watch))
+            await self._attempt("save what was learned", self._save(due))
         self.last_tick_at = self._ports.clock()
 
     async def _read(self) -> Reading:
@@ -127,24 +125,27 @@ class DatabaseLoop:
             async with asyncio.timeout(self._ports.settings.step_deadline_s):
                 await step(self._ports, watch, reading)
         except Exception as exc:
-            logger.exception("%s: a tick failed", watch.assignment.key)
+            if watch.reported != BROKEN:
+                logger.exception("%s: a tick failed", watch.assignment.key)
             await self._attempt("report a failed tick", self._report_failure(watch, exc))
 
     async def _report_failure(self, watch: Watch, error: Exception) -> None:
         if self._ports.may_write():
             report = failed_report(watch, error)
-            watch.reported = (None, None, frozenset({Fact.STEP_FAILED}))
+            watch.reported = BROKEN
             await self._ports.reporter.report(watch.assignment.key, report)
 
     async def _tend(self, reading: Reading) -> None:
         """Do a worker's sweep where none lives: at once when the last one went, then each 5 s."""
-        now_s = self._ports.clock()
-        alone = frozenset(queue for queue, lag in reading.lags.items() if not lag.workers)
-        overdue = now_s - self._tended_at_s >= self._ports.settings.tend_every_s
-        if alone and (overdue or alone - self._tended):
-            self._tended_at_s = now_s
-            await self._ports.source.tend(sorted(alone))
-        self._tended = alone
+        now_s, settings = self._ports.clock(), self._ports.settings
+        alone = [queue for queue, lag in reading.lags.items() if not lag.workers]
+        tended = {queue: self._tended_at_s.get(queue, float("-inf")) for queue in alone}
+        self._tended_at_s = tended
+        late = [queue for queue in alone if now_s - tended[queue] >= settings.tend_every_s]
+        due = sorted(late, key=lambda queue: (tended[queue], queue))[: settings.at_once]
+        if due:
+            tended.update(dict.fromkeys(due, now_s))
+            await self._ports.source.tend(due)
 
     async def _release_ended(self) -> None:
         while self._ended:
@@ -152,16 +153,21 @@ class DatabaseLoop:
             self._ended.pop()
 
     def _is_save_due(self, watch: Watch) -> bool:
-        if not watch.restored or watch.observed_at_s is None:
+        if not watch.has_learned:
             return False
         now_s = self._ports.clock()
         if watch.saved_at_s is None:
             watch.saved_at_s = now_s
         return now_s - watch.saved_at_s >= self._ports.settings.save_every_s
 
-    async def _save(self, watch: Watch) -> None:
-        watch.saved_at_s = self._ports.clock()
-        await self._ports.source.save_state(watch.assignment.key, watch.to_record())
+    async def _save(self, watches: Sequence[Watch]) -> None:
+        at_once = self._ports.settings.at_once
+        for first in range(0, len(watches), at_once):
+            some = watches[first : first + at_once]
+            for watch in some:
+                watch.saved_at_s = self._ports.clock()
+            states = {watch.assignment.key: watch.to_record() for watch in some}
+            await self._ports.source.save_states(states)
 
     async def _pause(self) -> None:
         """Wait until the next read is due."""
@@ -200,9 +206,10 @@ class DatabaseLoop:
                 if self._ports.may_write():
                     self._ended.extend(self._watches.values())
                     await self._attempt("undo drains", self._release_ended())
-                    for watch in self._watches.values():
-                        if watch.restored and watch.observed_at_s is not None:
-                            await self._attempt("save what was learned", self._save(watch))
+                    learned = tuple(w for w in self._watches.values() if w.has_learned)
+                    await self._attempt("save what was learned", self._save(learned))
         except TimeoutError:
             logger.warning("the loop ended before everything was saved")
+        for key in self._watches:
+            self._ports.metrics.forget(key)
         await self._ports.source.close()

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # A reason that changes back and forth is recorded at most this often; replicas always are.
 RECORD_REASON_EVERY_S = 5.0
+BROKEN = (None, None, frozenset({Fact.STEP_FAILED}))
 
 
 async def step(ports: Ports, watch: Watch, reading: Reading) -> None:
@@ -206,5 +207,5 @@ def failed_report(watch: Watch, error: Exception) -> Report:
         policy=watch.assignment.policy,
         generation=watch.assignment.generation,
         facts={Fact.STEP_FAILED: text},
-        changed=watch.reported != (None, None, frozenset({Fact.STEP_FAILED})),
+        changed=watch.reported != BROKEN,
     )

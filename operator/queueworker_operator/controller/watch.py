@@ -48,6 +48,11 @@ class Watch:
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
     gone: tuple[str, ...] = ()
 
+    @property
+    def has_learned(self) -> bool:
+        """Tell whether there is something to store: nothing is, before the old was read."""
+        return self.restored and self.observed_at_s is not None
+
     def replicas(self, now_s: float) -> Replicas | None:
         """Read the target; a write that its caches do not show yet counts as done."""
         seen = self.assignment.target.read()

@@ -76,11 +76,11 @@ class LagSource(Protocol):
     async def wait(self, timeout_s: float) -> None:
         """Return at a wake-up from the database, at the latest after `timeout_s`."""
 
-    async def save_state(self, name: str, state: Mapping[str, Any]) -> None:
-        """Store a controller's state (one row a name)."""
+    async def save_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store controllers' states by name (one row a name), all in one query."""
 
     async def load_state(self, name: str) -> Mapping[str, Any] | None:
-        """Read back what `save_state` stored."""
+        """Read back what `save_states` stored."""
 
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
         """Append to the bounded history of decisions (the last 200 a name)."""

@@ -76,12 +76,13 @@ class PostgresLag:
                 await self._listener.woken.wait()
         self._listener.woken.clear()
 
-    async def save_state(self, name: str, state: Mapping[str, Any]) -> None:
-        """Store a controller's state (one row a name)."""
-        await self._database.fetch("save_state", {"name": name, "state": to_json(state)})
+    async def save_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store controllers' states by name (one row a name), all in one query."""
+        records = [to_json(state) for state in states.values()]
+        await self._database.fetch("save_states", {"names": list(states), "states": records})
 
     async def load_state(self, name: str) -> Mapping[str, Any] | None:
-        """Read back what `save_state` stored; None when there is none."""
+        """Read back what `save_states` stored; None when there is none."""
         [row] = await self._database.fetch("load_state", {"name": name})
         state = row["state"]
         return state if isinstance(state, dict) else None

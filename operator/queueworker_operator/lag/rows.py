@@ -27,6 +27,11 @@ class Checked:
         """Give a list of whole numbers; NULL is the empty list."""
         return tuple(count(self.of, name, value) for value in self.row[name] or ())
 
+    def counts_by_name(self, name: str) -> Mapping[str, int]:
+        """Give an object of whole numbers; NULL is the empty one."""
+        items = (self.row[name] or {}).items()
+        return {str(key): count(self.of, name, value) for key, value in items}
+
     def amount(self, name: str) -> float:
         """Give a finite number."""
         return amount(self.of, name, self.row[name])
@@ -67,10 +72,7 @@ def queue_lag(row: Mapping[str, Any]) -> QueueLag:
         workers=read.count("workers"),
         draining_workers=read.count("draining_workers"),
         paused=bool(row["paused"]),
-        ready_by_task={
-            str(task): count(read.of, "ready_by_task", value)
-            for task, value in (row["ready_by_task"] or {}).items()
-        },
+        ready_by_task=read.counts_by_name("ready_by_task"),
         worker_tasks=tuple(str(task) for task in row["worker_tasks"] or ()),
     )
 

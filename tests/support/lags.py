@@ -1,0 +1,42 @@
+"""Rows of `queue_lag` for tests."""
+
+from dataclasses import replace
+
+from queueworker_operator.lag import QueueLag
+
+BUCKETS = 48
+
+
+def lag(queue: str = "mail", **fields: object) -> QueueLag:
+    nothing = QueueLag(
+        queue=queue,
+        at_s=1000.0,
+        ready=0,
+        ready_is_exact=True,
+        oldest_ready_age_s=0.0,
+        running=0,
+        scheduled=0,
+        dead=0,
+        due_5s=(0,) * 60,
+        enqueued_total=0,
+        promoted_total=0,
+        retried_total=0,
+        released_total=0,
+        rescued_total=0,
+        started_total=0,
+        succeeded_total=0,
+        failed_total=0,
+        busy_slot_seconds_total=0.0,
+        service_count=0,
+        service_sum_s=0.0,
+        service_sq_sum_s2=0.0,
+        wait_histogram=(0,) * BUCKETS,
+        slots=0,
+        busy_slots=0,
+        workers=0,
+        draining_workers=0,
+        paused=False,
+        ready_by_task={},
+        worker_tasks=(),
+    )
+    return replace(nothing, **fields)  # type: ignore[arg-type]
