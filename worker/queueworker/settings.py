@@ -70,7 +70,7 @@ class Settings:
             app=env.get("QUEUEWORKER_APP", ""),
             queues=parse_queues(env.get("QUEUEWORKER_QUEUES", "") or "default"),
             concurrency=_whole(env, "QUEUEWORKER_CONCURRENCY", 10, (1, 10_000)),
-            port=_whole(env, "QUEUEWORKER_PORT", 8080, (0, 65_535)),
+            port=_port(env),
             grace_s=_seconds(env, "QUEUEWORKER_GRACE_S", 30.0, (0.0, 86_400.0)),
             lease_ttl_s=_seconds(env, "QUEUEWORKER_LEASE_TTL_S", 15.0, (1.0, 3_600.0)),
             poll_s=_seconds(env, "QUEUEWORKER_POLL_S", 1.0, (0.01, 60.0)),
@@ -118,6 +118,13 @@ def _whole(env: Mapping[str, str], name: str, default: int, bounds: tuple[int, i
     if not text.isdecimal() or not least <= int(text) <= most:
         raise InvalidSetting(f"{name}={text!r} is not valid; give a number from {least} to {most}")
     return int(text)
+
+
+def _port(env: Mapping[str, str]) -> int:
+    # A Service named `queueworker` makes Kubernetes set this to tcp://ADDRESS:PORT in every pod.
+    if env.get("QUEUEWORKER_PORT", "").startswith("tcp://"):
+        return 8080
+    return _whole(env, "QUEUEWORKER_PORT", 8080, (0, 65_535))
 
 
 def _seconds(
