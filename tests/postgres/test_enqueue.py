@@ -1,0 +1,197 @@
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from tests.support.postgres import Connection
+
+from queueworker import App, EnqueueRefused
+from queueworker.job import Job
+
+pytestmark = pytest.mark.postgres
+
+app = App()
+
+
+@app.task(queue="mail", priority=3, max_attempts=7, timeout_s=30)
+async def send_mail(to: str, subject: str = "hi") -> None:
+    """Stand for a task; never run here."""
+
+
+def jobs_of(conn: Connection) -> list[tuple[object, ...]]:
+    return conn.execute(
+        "SELECT queue, task, priority, state, max_attempts, timeout_s, args"
+        " FROM queueworker.jobs ORDER BY id"
+    ).fetchall()
+
+
+def test_a_job_is_stored_as_its_task_says(dsn: str, conn: Connection) -> None:
+    async def scenario() -> int | None:
+        async with App(dsn) as producer:
+            return await producer.enqueue(send_mail(to="a@example.org"))
+
+    job_id = asyncio.run(scenario())
+
+    assert job_id is not None
+    assert jobs_of(conn) == [("mail", "send_mail", 3, "ready", 7, 30.0, {"to": "a@example.org"})]
+
+
+def test_a_commit_publishes_and_a_rollback_leaves_nothing(dsn: str, conn: Connection) -> None:
+    async def scenario() -> None:
+        async with await psycopg.AsyncConnection.connect(dsn) as mine:
+            await app.enqueue(send_mail(to="kept"), conn=mine)
+            assert jobs_of(conn) == []
+            await mine.commit()
+            await app.enqueue(send_mail(to="lost"), conn=mine)
+            await mine.rollback()
+
+    asyncio.run(scenario())
+
+    assert [row[-1] for row in jobs_of(conn)] == [{"to": "kept"}]
+
+
+def test_synchronous_code_enqueues_in_its_own_transaction(dsn: str, conn: Connection) -> None:
+    with psycopg.connect(dsn) as mine:
+        app.enqueue_sync(send_mail(to="kept"), mine)
+        app.enqueue_many_sync([send_mail(to=f"many-{n}") for n in range(3)], mine)
+        mine.commit()
+        app.enqueue_sync(send_mail(to="lost"), mine)
+        mine.rollback()
+
+    assert [row[-1]["to"] for row in jobs_of(conn)] == ["kept", "many-0", "many-1", "many-2"]  # type: ignore[index]
+
+
+def test_an_app_keeps_a_connection_for_synchronous_enqueues(dsn: str, conn: Connection) -> None:
+    producer = App(dsn)
+    try:
+        ids = [producer.enqueue_sync(send_mail(to="x")) for _ in range(3)]
+    finally:
+        producer.close_sync()
+
+    assert len(set(ids)) == 3
+    assert len(jobs_of(conn)) == 3
+
+
+def test_many_jobs_of_several_kinds_come_back_in_order(dsn: str, conn: Connection) -> None:
+    kinds = [
+        Job(task=f"task-{n % 3}", queue=f"queue-{n % 2}", args={"n": n}, priority=n % 4)
+        for n in range(24)
+    ]
+
+    async def scenario() -> list[int | None]:
+        async with App(dsn) as producer:
+            return await producer.enqueue_many(kinds)
+
+    ids = asyncio.run(scenario())
+    stored = dict(conn.execute("SELECT id, args FROM queueworker.jobs").fetchall())
+
+    assert [stored[i] for i in ids] == [dict(job.args) for job in kinds]
+
+
+def test_a_taken_unique_key_enqueues_nothing(dsn: str, conn: Connection) -> None:
+    async def scenario() -> list[int | None]:
+        async with App(dsn) as producer:
+            return [
+                await producer.enqueue(send_mail(to="x"), unique_key=key)
+                for key in ("one", "one", "two", None, None)
+            ]
+
+    ids = asyncio.run(scenario())
+    batch = conn.execute(
+        "SELECT * FROM queueworker.enqueue_many('mail', 'b', ARRAY['{}', '{}', '{}']::jsonb[],"
+        " unique_keys => ARRAY['two', 'new', 'new'])"
+    ).fetchall()
+
+    assert [job_id is None for job_id in ids] == [False, True, False, False, False]
+    assert [job_id is None for (job_id,) in batch] == [True, False, True]
+    lag = conn.execute("SELECT enqueued_total FROM queueworker.queue_lag(ARRAY['mail'])").fetchone()
+    assert lag == (5,)
+
+
+def test_a_delayed_job_is_scheduled_by_the_databases_clock(dsn: str, conn: Connection) -> None:
+    async def scenario() -> None:
+        async with App(dsn) as producer:
+            await producer.enqueue(send_mail(to="x"), delay_s=60)
+            await producer.enqueue(
+                send_mail(to="y"), run_at=datetime.now(UTC) + timedelta(seconds=60)
+            )
+            await producer.enqueue(send_mail(to="z"), delay_s=-5)
+
+    asyncio.run(scenario())
+    rows = conn.execute(
+        "SELECT state, extract(epoch FROM run_at - clock_timestamp()) FROM queueworker.jobs"
+        " ORDER BY args ->> 'to'"
+    ).fetchall()
+
+    assert [state for state, _ in rows] == ["scheduled", "scheduled", "ready"]
+    assert [float(age) for _, age in rows] == pytest.approx([60, 60, 0], abs=6)
+
+
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(EnqueueRefused, match="time zone"):
+        app.enqueue_sync(send_mail(to="x"), run_at=datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+def deep(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+REFUSED: dict[str, tuple[Callable[[], Job], str]] = {
+    "too large": (lambda: Job(task="t", queue="q", args={"x": "y" * 1_100_000}), "1 MiB"),
+    "too deep": (lambda: Job(task="t", queue="q", args={"x": deep(70)}), "nested"),
+    "far too deep": (lambda: Job(task="t", queue="q", args={"x": deep(900)}), "nested"),
+    "priority": (lambda: Job(task="t", queue="q", args={}, priority=10), "priority"),
+    "no attempts": (lambda: Job(task="t", queue="q", args={}, max_attempts=0), "max_attempts"),
+    "timeout": (lambda: Job(task="t", queue="q", args={}, timeout_s=-1), "timeout_s"),
+    "queue": (lambda: Job(task="t", queue="a b", args={}), "name is not valid"),
+    "task": (lambda: Job(task="", queue="q", args={}), "1 to 200"),
+    "surrogate": (lambda: Job(task="t", queue="q", args={"x": "\ud800"}), "."),
+    "NUL": (lambda: Job(task="t", queue="q", args={"x": "\0"}), "."),
+    "not a number": (lambda: Job(task="t", queue="q", args={"x": float("nan")}), "JSON"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_job_out_of_bounds_is_refused_with_its_reason(
+    name: str, dsn: str, conn: Connection
+) -> None:
+    build, reason = REFUSED[name]
+    with psycopg.connect(dsn) as mine, pytest.raises(EnqueueRefused, match=reason):
+        app.enqueue_sync(build(), mine)
+
+    assert jobs_of(conn) == []
+
+
+def test_64_levels_and_nearly_a_mebibyte_are_accepted(dsn: str, conn: Connection) -> None:
+    with psycopg.connect(dsn) as mine:
+        app.enqueue_sync(Job(task="t", queue="q", args={"x": deep(62)}), mine)
+        app.enqueue_sync(Job(task="t", queue="q", args={"x": "y" * 1_000_000}), mine)
+
+    assert len(jobs_of(conn)) == 2
+
+
+def test_plain_sql_enqueues(conn: Connection) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'send_mail', '{\"to\": \"sql\"}')")
+
+    assert jobs_of(conn) == [("mail", "send_mail", 0, "ready", 5, None, {"to": "sql"})]
+
+
+def test_producers_that_use_a_new_queue_at_once_share_it(dsn: str, conn: Connection) -> None:
+    async def one(number: int) -> int | None:
+        async with App(dsn) as producer:
+            return await producer.enqueue(
+                Job(task="t", queue=f"fresh-{number % 3}", args={"n": number})
+            )
+
+    async def scenario() -> list[int | None]:
+        return await asyncio.gather(*[one(number) for number in range(12)])
+
+    ids = asyncio.run(scenario())
+
+    assert len(set(ids)) == 12
+    assert conn.execute("SELECT count(*) FROM queueworker.queue").fetchone() == (3,)
+    assert conn.execute("SELECT count(*) FROM queueworker.lane").fetchone() == (3,)
