@@ -34,7 +34,8 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     """Fold exactly one sample; call it each `OBSERVE_EVERY_S` of sample time.
 
     A sample that cannot be used, or is not newer, changes nothing. The first one, and the first
-    after the clock jumped back, only sets the counters' base.
+    after the clock or a counter went back, only sets the base of the counters: what happened in
+    between is unknown, not zero.
     """
     if not usable(sample):
         return state
@@ -44,6 +45,8 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         jumped = sample.at_s < state.last.at_s - _CLOCK_JUMP_S
         return _begin(_without_times(state), sample, replicas) if jumped else state
     flow = flow_between(state.last, sample)
+    if flow is None:
+        return _begin(state, sample, replicas)
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
     tight = is_tight(
         promise_s=policy.start_within_s,
@@ -120,10 +123,14 @@ def _held(replicas: Replicas, reason: Reason, why: str) -> Decision:
 
 
 def _begin(state: State, sample: Sample, replicas: Replicas) -> State:
-    """Take the sample as the base of all counters; pods that are there count as recent work."""
+    """Take the sample as the base of all counters: for a minute nothing is scaled in.
+
+    Pods that are there count as recent work.
+    """
     return replace(
         state,
         last=sample,
+        observations=0,
         start_up=learn_start_up(state.start_up, replicas, sample.at_s),
         idle=learn_gaps(state.idle, sample, replicas.current),
         slots=sample.slots_per_pod or state.slots,

@@ -1,8 +1,8 @@
 """How many jobs must have started by when: the demand side of the deadline test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 BUCKET_S = 5.0
 _SMALLEST_AGE_S = 1e-6
@@ -21,8 +21,15 @@ class Announced:
 
     def by(self, time_s: float) -> float:
         """Count the jobs due within `time_s`; bucket i falls due in its middle, 5 i + 2.5 s."""
-        buckets = int((time_s + BUCKET_S / 2) // BUCKET_S)
-        return float(self.due[min(buckets, len(self.due)) - 1]) if buckets > 0 and self.due else 0.0
+        buckets = min(int((time_s + BUCKET_S / 2) // BUCKET_S), len(self.due))
+        return float(self.due[buckets - 1]) if buckets > 0 else 0.0
+
+    def instants_s(self, until_s: float) -> Iterator[float]:
+        """Give the instants at which jobs fall due, up to `until_s`."""
+        for bucket, (before, after) in enumerate(pairwise((0, *self.due))):
+            time_s = BUCKET_S * (bucket + 0.5)
+            if after > before and time_s <= until_s:
+                yield time_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +46,9 @@ class Demand:
     announced: Announced = Announced()
 
     def claimable_by(self, time_s: float) -> float:
-        """Count the jobs that could have started within `time_s` from now."""
-        return self.backlog + self.rate_per_s * time_s + self.announced.by(time_s)
+        """Count the jobs that could have started within `time_s`: those due at that instant not."""
+        due = self.announced.by(time_s - _SMALLEST_AGE_S)
+        return self.backlog + self.rate_per_s * time_s + due
 
     def due_by(self, time_s: float) -> float:
         """Count the jobs that must have started within `time_s` from now."""

@@ -33,15 +33,15 @@ class Flow:
     """What happened between two samples. `claimable` jobs are those announced and all others."""
 
     elapsed_s: float
-    claimable: float = 0.0
-    announced: float = 0.0
-    finished: float = 0.0
-    busy_s: float = 0.0
-    service_count: float = 0.0
-    service_sum_s: float = 0.0
-    service_sq_sum_s2: float = 0.0
-    started: float = 0.0
-    late: float = 0.0
+    claimable: float
+    announced: float
+    finished: float
+    busy_s: float
+    service_count: float
+    service_sum_s: float
+    service_sq_sum_s2: float
+    started: float
+    late: float
 
 
 def usable(sample: Sample | None) -> bool:
@@ -52,9 +52,8 @@ def usable(sample: Sample | None) -> bool:
     return all(number is None or 0 <= number <= _LARGEST for number in (*numbers, *sample.due_5s))
 
 
-def flow_between(earlier: Sample, later: Sample) -> Flow:
-    """Give the differences of the counters; all zero when one fell (a new or restored database)."""
-    elapsed_s = later.at_s - earlier.at_s
+def flow_between(earlier: Sample, later: Sample) -> Flow | None:
+    """Give the differences of the counters; None when one fell (a new or restored database)."""
     names = {
         "claimable": "enqueued_total",
         "announced": "announced_total",
@@ -68,8 +67,8 @@ def flow_between(earlier: Sample, later: Sample) -> Flow:
     }
     deltas = {name: getattr(later, of) - getattr(earlier, of) for name, of in names.items()}
     if min(deltas.values()) < 0:
-        return Flow(elapsed_s=elapsed_s)
-    return Flow(elapsed_s=elapsed_s, **deltas)
+        return None
+    return Flow(elapsed_s=later.at_s - earlier.at_s, **deltas)
 
 
 def learn_start_up(start_up: StartUp, replicas: Replicas, at_s: float) -> StartUp:

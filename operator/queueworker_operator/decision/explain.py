@@ -73,12 +73,10 @@ def _driver(verdict: Verdict) -> Reason:
         if verdict.desired == 0:
             return Reason.IDLE
         return Reason.STEADY if verdict.desired == verdict.current else Reason.SURPLUS
-    backlog, shortage = verdict.outlook.backlog, verdict.plan.shortage
-    if verdict.current == 0 and backlog > 0:
+    if verdict.current == 0 and verdict.outlook.backlog > 0:
         return Reason.FIRST_JOB
-    if shortage is not None and backlog >= shortage.jobs / 2:
-        return Reason.BACKLOG
-    return Reason.FORECAST
+    waiting = verdict.outlook.backlog > 0 and not verdict.plan.outgrown
+    return Reason.BACKLOG if waiting else Reason.FORECAST
 
 
 def _because(verdict: Verdict, reason: Reason) -> str:

@@ -18,13 +18,15 @@ class Plan:
     """`enough` pods keep the promise; a scale-in may go down to `keep`.
 
     `pods` are ready or on their way; `shortage` is the deadline that these would miss the most,
-    None when no more pods are needed. `limited`: not even the most that are allowed are enough.
+    None when no more pods are needed. `outgrown`: the stream to come alone needs more pods.
+    `limited`: not even the most that are allowed are enough.
     """
 
     enough: int
     keep: int
     pods: int
     shortage: Shortage | None = None
+    outgrown: bool = False
     limited: bool = False
 
 
@@ -37,13 +39,14 @@ def make_plan(policy: Policy, state: State, outlook: Outlook) -> Plan:
     low = min(max(capacity.pods, steady, policy.min_replicas), most)
     enough = smallest(low, most, test.passes)
     keep_low = max(policy.min_replicas, _steady(outlook, tail, outlook.scale_in_deadline_s, most))
-    more = enough > capacity.pods
+    pods, more = capacity.pods, enough > capacity.pods
     return Plan(
         enough=enough if more else steady,
         keep=smallest(keep_low, capacity.pods, _test_in(outlook, capacity).passes),
-        pods=capacity.pods,
-        shortage=test.worst(capacity.pods) if more else None,
-        limited=max(enough, capacity.pods) >= most and not test.passes(most),
+        pods=pods,
+        shortage=test.worst(pods) if more else None,
+        outgrown=more and not replace(test, demand=replace(test.demand, backlog=0.0)).passes(pods),
+        limited=max(enough, pods) >= most and not test.passes(most),
     )
 
 

@@ -99,7 +99,7 @@ def _stalled_since_s(outlook: Outlook, state: State, replicas: Replicas) -> floa
     slow_s = slow_after_s(state.start_up)
     last_ready_at_s = state.start_up.last_ready_at_s
     progress = last_ready_at_s is not None and last_ready_at_s >= outlook.at_s - slow_s
-    if progress or max(replicas.starting_ages_s, default=0.0) <= slow_s:
+    if progress or not any(age_s > slow_s for age_s in replicas.starting_ages_s):
         return None
     return outlook.at_s if state.stalled_since_s is None else state.stalled_since_s
 

@@ -91,8 +91,11 @@ class DeadlineTest:
         indexes = range(
             1 - math.ceil(self.first_s / step_s), 1 + int((self.last_s - self.first_s) / step_s)
         )
+        deadline_s = self.demand.deadline_s
         times_s = {self.first_s + index * step_s for index in indexes}
-        times_s.add(min(self.demand.deadline_s, self.last_s))
+        times_s.add(min(deadline_s, self.last_s))
+        for due_s in self.demand.announced.instants_s(self.last_s):
+            times_s |= {due_s, min(due_s + deadline_s, self.last_s)}
         points = tuple(
             (time_s, self.demand.due_by(time_s), self.demand.claimable_by(time_s))
             for time_s in sorted(times_s)

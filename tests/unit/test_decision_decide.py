@@ -1,0 +1,341 @@
+"""What is decided, and what is said about it."""
+
+from dataclasses import replace
+
+import pytest
+from tests.support.samples import AT_S, learned, sample
+
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.model import (
+    Decision,
+    Mode,
+    Policy,
+    Reason,
+    Replicas,
+    Sample,
+)
+from queueworker_operator.decision.state import Arrivals, Idle, StartUp, State, Stuck
+
+POLICY = Policy(max_replicas=60)
+TIGHT = Policy(start_within_s=5.0, max_replicas=60)
+
+
+def decided(policy: Policy, state: State, seen: Sample | None, replicas: Replicas) -> Decision:
+    return decide(policy, state, seen, replicas)[0]
+
+
+def test_a_paused_target_is_left_alone() -> None:
+    policy = replace(POLICY, mode=Mode.PAUSED, replicas=5)
+
+    decision = decided(policy, State(), sample(ready=500), Replicas(current=3))
+
+    assert (decision.desired, decision.reason) == (3, Reason.PAUSED)
+    assert decision.message == "3: paused, nothing is changed"
+
+
+def test_manual_replicas_win_over_the_backlog_and_over_missing_data() -> None:
+    policy = replace(POLICY, replicas=5)
+
+    for seen in (sample(ready=5000), None):
+        decision = decided(policy, State(), seen, Replicas(current=3))
+
+        assert (decision.desired, decision.reason) == (5, Reason.MANUAL)
+        assert decision.message == "3->5: spec.replicas is 5"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        None,
+        sample(ready=float("nan")),
+        sample(ready=-1),
+        sample(running=float("inf")),
+        sample(ready=1e30),
+        sample(due_5s=(1, -1)),
+    ],
+)
+def test_without_a_usable_sample_replicas_are_held(seen: Sample | None) -> None:
+    state = learned()
+
+    decision, after = decide(POLICY, state, seen, Replicas(current=7, ready=7))
+
+    assert (decision.desired, decision.reason) == (7, Reason.NO_METRICS)
+    assert decision.message == "7: no metrics, held"
+    assert after == state
+
+
+def test_a_burst_is_answered_in_one_step_before_any_observation_of_it() -> None:
+    seen = sample(1.0, ready=2000, oldest_age_s=0.5, enqueued_total=2000)
+
+    decision = decided(replace(POLICY, max_replicas=100), State(), seen, Replicas(current=0))
+
+    assert (decision.desired, decision.reason) == (40, Reason.FIRST_JOB)
+    assert decision.message == (
+        "0->40: 2000 waiting (oldest 0.5s) + 0/s arriving x 2s/job; no pod is there (promise 30s); "
+        "new pods ready in 30s"
+    )
+    assert decision.slots_assumed
+
+
+def test_one_job_takes_a_queue_from_zero_to_one_pod() -> None:
+    decision = decided(POLICY, State(), sample(ready=1), Replicas(current=0))
+
+    assert (decision.desired, decision.reason) == (1, Reason.FIRST_JOB)
+
+
+def test_a_queue_where_no_work_was_seen_stays_at_zero() -> None:
+    state = observe(POLICY, State(), sample(), Replicas(current=0))
+
+    decision = decided(POLICY, state, sample(1.0), Replicas(current=0))
+
+    assert (decision.desired, decision.message) == (0, "0: no work")
+    assert decision.reason is Reason.IDLE
+
+
+def test_the_status_line_tells_the_numbers_of_a_backlog() -> None:
+    state = learned(service_s=2.1, start_up_s=22.0, rate_per_s=25.0)
+    seen = sample(2.0, ready=1412, oldest_age_s=18.0, running=60, slots_per_pod=10)
+
+    decision = decided(POLICY, state, seen, Replicas(current=6, ready=6))
+
+    assert decision.reason is Reason.BACKLOG
+    assert decision.message == (
+        f"6->{decision.desired}: 1412 waiting (oldest 18s) + 25/s arriving x 2.1s/job; with 6 pods "
+        "the job arriving 12s from now would wait 48s (promise 30s); new pods ready in 22s"
+    )
+    assert decision.desired > 6
+
+
+def test_the_wait_that_is_told_is_the_wait_that_the_numbers_give() -> None:
+    state = learned(service_s=2.0, start_up_s=15.0, rate_per_s=0.0)
+    seen = sample(1.0, ready=1000, oldest_age_s=1.0, slots_per_pod=10)
+
+    decision = decided(POLICY, state, seen, Replicas(current=2, ready=2))
+
+    assert "the job arriving 4.5s from now would wait 96s" in decision.message  # 1000/10 - 4.5
+
+
+def test_a_growing_stream_is_answered_before_there_is_a_backlog() -> None:
+    state = learned(service_s=2.0, rate_per_s=40.0)
+
+    decision = decided(POLICY, state, sample(running=40), Replicas(current=5, ready=5))
+
+    assert (decision.desired > 5, decision.reason) == (True, Reason.FORECAST)
+    assert "the job arriving" in decision.message
+
+
+def test_pods_already_starting_are_not_asked_for_twice() -> None:
+    state = learned(service_s=2.0)
+    seen = sample(1.0, ready=1000, oldest_age_s=1.0, slots_per_pod=10)
+    asked = decided(POLICY, state, seen, Replicas(current=0)).desired
+
+    for starting in ((), (0.5,) * asked):
+        again = decided(POLICY, state, seen, Replicas(current=asked, starting_ages_s=starting))
+
+        assert (again.desired, again.reason) == (asked, Reason.STEADY)
+
+
+def test_what_is_not_enough_at_the_maximum_says_so() -> None:
+    policy = replace(POLICY, max_replicas=4)
+    seen = sample(1.0, ready=100_000, oldest_age_s=1.0)
+
+    decision = decided(policy, learned(), seen, Replicas(current=2, ready=2))
+
+    assert (decision.desired, decision.reason) == (4, Reason.MAX_REPLICAS)
+    assert decision.message.endswith("maxReplicas is 4 (promise 30s)")
+
+
+def test_replicas_above_the_maximum_come_down_at_once() -> None:
+    decision = decided(
+        replace(POLICY, max_replicas=4), State(), sample(), Replicas(current=9, ready=9)
+    )
+
+    assert (decision.desired, decision.reason) == (4, Reason.MAX_REPLICAS)
+
+
+def test_the_minimum_is_kept_without_work() -> None:
+    policy = replace(POLICY, min_replicas=2)
+
+    decision = decided(policy, learned(), sample(), Replicas(current=0))
+
+    assert (decision.desired, decision.reason) == (2, Reason.MIN_REPLICAS)
+    assert decision.message == "0->2: minReplicas is 2"
+
+
+def test_surplus_goes_only_after_it_was_surplus_for_the_whole_hold() -> None:
+    policy = replace(POLICY, min_replicas=1)
+    replicas = Replicas(current=6, ready=6)
+    state = learned(rate_per_s=5.0)
+    loaded = sample(ready=900, oldest_age_s=20.0, running=60)
+    _, state = decide(policy, state, loaded, replicas)
+
+    soon, state = decide(policy, state, sample(2.0, running=5), replicas)
+    later, _ = decide(policy, state, sample(60.0, running=5), replicas)
+
+    assert (soon.desired, soon.reason) == (6, Reason.STEADY)
+    assert later.reason is Reason.SURPLUS
+    assert later.desired < 6
+    assert "would start each job within 19s (promise 30s)" in later.message
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_a_controller_that_knows_nothing_yet_scales_nothing_in(cold: bool) -> None:
+    state = learned(observations=11 if cold else 12)
+
+    decision = decided(
+        replace(POLICY, min_replicas=1), state, sample(), Replicas(current=6, ready=6)
+    )
+
+    assert decision.desired == (6 if cold else 1)
+
+
+def test_nothing_is_scaled_in_during_a_rollout() -> None:
+    replicas = Replicas(current=6, ready=6, rollout=True)
+
+    decision = decided(replace(POLICY, min_replicas=1), learned(), sample(), replicas)
+
+    assert (decision.desired, decision.reason) == (6, Reason.ROLLOUT)
+    assert decision.message.endswith("no scale-in during a rollout")
+
+
+def test_the_last_pod_goes_after_its_break_even_time() -> None:
+    state = learned(idle=Idle(active_at_s=AT_S - 14.0))
+    replicas = Replicas(current=1, ready=1)
+
+    kept, state = decide(POLICY, state, sample(0.0), replicas)
+    gone, _ = decide(POLICY, state, sample(1.5), replicas)
+
+    assert (kept.desired, kept.reason) == (1, Reason.STEADY)
+    assert (gone.desired, gone.reason) == (0, Reason.IDLE)
+    assert gone.message == "1->0: no work for 16s"
+
+
+@pytest.mark.parametrize(
+    ("policy_slots", "sample_slots", "state_slots", "expected"),
+    [
+        (7, 5, 3, (7, False)),
+        (None, 5, 3, (5, False)),
+        (None, None, 3, (3, False)),
+        (None, None, 0, (4, True)),
+    ],
+)
+def test_slots_come_from_the_policy_the_workers_or_the_memory(
+    policy_slots: int | None, sample_slots: int | None, state_slots: int, expected: tuple[int, bool]
+) -> None:
+    policy = replace(POLICY, slots_per_pod=policy_slots, default_slots=4)
+
+    decision = decided(
+        policy, State(slots=state_slots), sample(slots_per_pod=sample_slots), Replicas(current=0)
+    )
+
+    assert (decision.slots, decision.slots_assumed) == expected
+
+
+def test_a_tight_promise_keeps_spare_slots() -> None:
+    buffered, tight = learned(rate_per_s=20.0), learned(rate_per_s=20.0, tight=True)
+    replicas = Replicas(current=2, ready=2)
+
+    few = decided(POLICY, buffered, sample(running=20), replicas).desired
+    more = decided(TIGHT, tight, sample(running=20), replicas)
+
+    assert more.desired > few
+    assert more.reason is Reason.FORECAST
+
+
+def test_too_few_free_slots_are_named_when_no_deadline_is_missed() -> None:
+    state = learned(rate_per_s=19.7, service_s=1.0, tight=True)
+
+    decision = decided(TIGHT, state, sample(running=19), Replicas(current=2, ready=2))
+
+    assert decision.desired == 3
+    assert "with 2 pods too few slots would be free (promise 5s)" in decision.message
+
+
+def test_announced_jobs_are_provided_for_before_they_are_due() -> None:
+    state = learned(tight=True)
+    due = (0,) * 7 + (300,)
+
+    decision = decided(TIGHT, state, sample(due_5s=due, running=1), Replicas(current=1, ready=1))
+
+    assert decision.desired > 1
+    assert "announced jobs would start too late" in decision.message
+
+
+def test_jobs_that_nobody_claims_ask_for_no_pods() -> None:
+    seen = sample(ready=500, oldest_age_s=900.0, unclaimable=300.0)
+
+    decision = decided(
+        replace(POLICY, min_replicas=1),
+        learned(stuck=Stuck(jobs=200.0)),
+        seen,
+        Replicas(current=1, ready=1),
+    )
+
+    assert (decision.desired, decision.unclaimable) == (1, 500.0)
+
+
+def test_the_age_of_unclaimable_jobs_does_not_count() -> None:
+    seen = sample(ready=30, oldest_age_s=9000.0, running=10, unclaimable=10.0)
+    known = learned(rate_per_s=10.0)
+
+    decision = decided(POLICY, known, seen, Replicas(current=2, ready=2))
+
+    assert "20 waiting (oldest 2s)" in decision.message
+
+
+def test_pods_that_do_not_start_bound_what_is_asked_for() -> None:
+    state = learned(start_up=StartUp(count=10, mean_s=15.0, last_ready_at_s=AT_S - 500.0))
+    replicas = Replicas(current=40, ready=3, starting_ages_s=(100.0,) * 37)
+    seen = sample(ready=9000, oldest_age_s=100.0, running=30)
+
+    first, state = decide(POLICY, state, seen, replicas)
+    later, _ = decide(POLICY, state, replace(seen, at_s=AT_S + 601), replicas)
+
+    assert (first.desired, first.reason) == (2 * 3 + 4, Reason.PODS_NOT_STARTING)
+    assert later.desired == 3 + 2
+    assert "no pod becomes ready (for 601s)" in later.message
+    assert "more wanted" in later.message
+
+
+def test_a_stalled_pod_that_is_not_needed_is_told_without_a_change() -> None:
+    replicas = Replicas(current=2, ready=1, starting_ages_s=(35.0,))
+    policy = replace(POLICY, min_replicas=2)
+
+    decision = decided(policy, learned(start_up_s=20.0), sample(), replicas)
+
+    assert (decision.desired, decision.reason) == (2, Reason.PODS_NOT_STARTING)
+    assert decision.message.endswith("no pod becomes ready (for 0s)")
+
+
+def test_overdue_pods_are_replaced_a_few_at_a_time() -> None:
+    start_up = StartUp(count=10, mean_s=15.0, last_ready_at_s=AT_S)
+    replicas = Replicas(current=12, ready=8, starting_ages_s=(50.0,) * 4)
+    state = learned(service_s=2.0, rate_per_s=50.0, start_up=start_up)
+
+    decision = decided(POLICY, state, sample(ready=300, oldest_age_s=9.0, running=80), replicas)
+
+    healthy = decided(
+        POLICY,
+        state,
+        sample(ready=300, oldest_age_s=9.0, running=80),
+        Replicas(current=8, ready=8),
+    )
+    assert decision.desired == healthy.desired + 3  # a quarter of nine
+
+
+def test_a_pod_of_unknown_clock_counts_as_just_created() -> None:
+    seen = sample(ready=400, oldest_age_s=1.0)
+    strange = Replicas(current=3, starting_ages_s=(float("nan"), -5.0, 0.0))
+    plain = Replicas(current=3, starting_ages_s=(0.0, 0.0, 0.0))
+
+    assert decided(POLICY, learned(), seen, strange) == decided(POLICY, learned(), seen, plain)
+
+
+def test_a_falling_stream_halves_the_forecast_at_most() -> None:
+    arrivals = Arrivals(rate_per_s=40.0, slope_per_s2=-5.0)
+
+    decision = decided(
+        POLICY, learned(arrivals=arrivals), sample(running=40), Replicas(current=5, ready=5)
+    )
+
+    assert decision.forecast_rate_per_s == 20.0

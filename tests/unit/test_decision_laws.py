@@ -1,0 +1,213 @@
+"""Laws that hold for every policy, sample and target."""
+
+import json
+from dataclasses import replace
+from time import process_time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.samples import AT_S, learned, sample
+
+from queueworker_operator.decision.codec import decode, encode
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.model import Decision, Mode, Policy, Replicas, Sample
+from queueworker_operator.decision.state import State, from_record, to_record
+
+counts = st.integers(0, 100_000)
+seconds = st.floats(0, 10_000)
+policies = st.builds(
+    lambda low, more, **fields: Policy(min_replicas=low, max_replicas=low + more, **fields),
+    low=st.integers(0, 20),
+    more=st.integers(0, 100),
+    start_within_s=st.sampled_from([1.0, 5.0, 30.0, 120.0, 3600.0]),
+    slots_per_pod=st.none() | st.integers(1, 50),
+    mode=st.sampled_from([Mode.AUTO, Mode.DRY_RUN]),
+)
+replicas_seen = st.builds(
+    lambda starting, ready, draining, **fields: Replicas(
+        current=ready + len(starting),
+        ready=ready,
+        starting_ages_s=tuple(starting),
+        draining=min(draining, ready),
+        **fields,
+    ),
+    starting=st.lists(st.floats(0, 1000), max_size=20),
+    ready=st.integers(0, 60),
+    draining=st.integers(0, 5),
+    start_up_count=st.integers(0, 50),
+    start_up_sum_s=st.floats(0, 1000),
+    start_up_sq_sum_s2=st.floats(0, 50_000),
+    rollout=st.booleans(),
+)
+
+
+@st.composite
+def samples(draw: st.DrawFn, *, after_s: float = 0.0) -> Sample:
+    """Draw any sample: counters that fit together or not."""
+    return sample(
+        after_s,
+        ready=draw(counts),
+        oldest_age_s=draw(seconds),
+        running=draw(st.integers(0, 3000)),
+        enqueued_total=draw(counts),
+        announced_total=draw(counts),
+        finished_total=draw(counts),
+        busy_slot_seconds_total=draw(st.floats(0, 1e6)),
+        service_count=draw(counts),
+        service_sum_s=draw(st.floats(0, 1e6)),
+        service_sq_sum_s2=draw(st.floats(0, 1e9)),
+        started_total=draw(counts),
+        late_total=draw(counts),
+        due_5s=tuple(draw(st.lists(st.integers(0, 500), max_size=60))),
+        slots_per_pod=draw(st.none() | st.integers(1, 50)),
+        unclaimable=draw(st.integers(0, 100)),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Policy, State]:
+    """Draw what a few samples in a row, with counters that also fall, leave behind."""
+    policy, state = draw(policies), learned(tight=draw(st.booleans()))
+    for tick in range(draw(st.integers(0, 4))):
+        seen, replicas = draw(samples(after_s=5.0 * (tick + 1))), draw(replicas_seen)
+        state = observe(policy, state, seen, replicas)
+        _, state = decide(policy, state, seen, replicas)
+    return policy, state
+
+
+def now_of(state: State) -> float:
+    return 1.0 + (state.last.at_s if state.last else AT_S)
+
+
+@given(histories(), samples(), replicas_seen)
+@settings(max_examples=200, deadline=None)
+def test_desired_is_within_its_bounds_and_said_with_its_numbers(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas
+) -> None:
+    policy, state = history
+
+    decision, _ = decide(policy, state, replace(seen, at_s=now_of(state)), replicas)
+
+    assert policy.min_replicas <= decision.desired <= policy.max_replicas
+    assert decision.current == replicas.current
+    change = f"{decision.current}->{decision.desired}"
+    assert decision.message.startswith(
+        change if decision.desired != decision.current else str(decision.current)
+    )
+
+
+@given(histories(), samples(), replicas_seen, st.integers(1, 100_000))
+@settings(max_examples=200, deadline=None)
+def test_more_backlog_never_asks_for_fewer(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas, more: int
+) -> None:
+    policy, state = history
+    seen = replace(seen, at_s=now_of(state))
+
+    fewer, _ = decide(policy, state, seen, replicas)
+    many, _ = decide(policy, state, replace(seen, ready=seen.ready + more), replicas)
+
+    assert many.desired >= fewer.desired
+
+
+@given(histories(), replicas_seen)
+@settings(deadline=None)
+def test_no_sample_changes_nothing(history: tuple[Policy, State], replicas: Replicas) -> None:
+    policy, state = history
+
+    decision, after = decide(policy, state, None, replicas)
+
+    assert (decision.desired, after) == (replicas.current, state)
+
+
+@given(histories(), samples(), replicas_seen, st.integers(0, 200))
+@settings(deadline=None)
+def test_manual_replicas_win(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas, wish: int
+) -> None:
+    policy, state = history
+
+    assert decide(replace(policy, replicas=wish), state, seen, replicas)[0].desired == wish
+
+
+@given(histories(), samples(), replicas_seen)
+@settings(deadline=None)
+def test_a_recorded_decision_is_made_again_bit_for_bit(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas
+) -> None:
+    policy, state = history
+    made = decide(policy, state, seen, replicas)
+    written = json.dumps([to_record(state), *map(encode, (policy, seen, replicas, made[0]))])
+
+    known, *rest = json.loads(written)
+    again = decide(
+        decode(Policy, rest[0]),
+        from_record(known),
+        decode(Sample, rest[1]),
+        decode(Replicas, rest[2]),
+    )
+
+    assert again == made
+    assert decode(Decision, rest[3]) == made[0]
+    assert from_record(json.loads(json.dumps(to_record(made[1])))) == made[1]
+
+
+NUMBERS = sorted(set(Sample.__slots__) - {"due_5s", "slots_per_pod", "workers"})
+wild = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(histories(), st.dictionaries(st.sampled_from(NUMBERS), wild), replicas_seen)
+@settings(max_examples=200, deadline=None)
+def test_a_wild_sample_never_raises_and_leaves_a_state_that_can_be_stored(
+    history: tuple[Policy, State], fields: dict[str, float], replicas: Replicas
+) -> None:
+    policy, state = history
+    seen = replace(sample(500.0, ready=10, running=3), **fields)
+
+    after = observe(policy, state, seen, replicas)
+    decision, after = decide(policy, after, seen, replicas)
+
+    assert policy.min_replicas <= decision.desired or decision.desired == replicas.current
+    assert from_record(json.loads(json.dumps(to_record(after), allow_nan=False))) == after
+
+
+@given(st.integers(1, 60), st.integers(0, 2**40))
+def test_a_reset_database_scales_nothing_in_at_once(ready: int, total: int) -> None:
+    policy = Policy(min_replicas=1, max_replicas=60)
+    replicas = Replicas(current=ready, ready=ready)
+    before = sample(0.0, enqueued_total=total + 1, finished_total=total + 1, running=ready * 10)
+    state = learned(rate_per_s=10.0 * ready, last=before)
+    _, state = decide(policy, state, before, replicas)
+
+    reset = sample(5.0, running=ready * 10)
+    after = observe(policy, state, reset, replicas)
+
+    assert after.arrivals == state.arrivals
+    assert decide(policy, after, reset, replicas)[0].desired >= ready
+
+
+def test_a_decision_takes_half_a_millisecond_at_sixty_pods() -> None:
+    seen = sample(1.0, ready=3000, oldest_age_s=10.0, running=300, slots_per_pod=10)
+    replicas = Replicas(current=60, ready=30, starting_ages_s=tuple(range(30)))
+
+    assert best_of_ms(Policy(max_replicas=60), learned(rate_per_s=100.0), seen, replicas) < 2.0
+
+
+def test_a_decision_stays_quick_at_ten_thousand_pods() -> None:
+    seen = sample(1.0, ready=10**7, oldest_age_s=100.0, running=50_000, slots_per_pod=10)
+    replicas = Replicas(current=8000, ready=5000, starting_ages_s=(5.0,) * 3000)
+
+    for tight in (False, True):
+        state = learned(rate_per_s=60_000.0, tight=tight)
+
+        assert best_of_ms(Policy(max_replicas=10_000), state, seen, replicas) < 50.0
+
+
+def best_of_ms(policy: Policy, state: State, seen: Sample, replicas: Replicas) -> float:
+    """Measure processor time: other work on the machine must not fail the test."""
+    took_s = []
+    for _ in range(20):
+        began_s = process_time()
+        decide(policy, state, seen, replicas)
+        took_s.append(process_time() - began_s)
+    return 1000 * min(took_s)
