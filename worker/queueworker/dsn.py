@@ -70,7 +70,9 @@ PAIR: Final = re.compile(
     r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?:[^\s'\\]|\\.)*))\s*", re.DOTALL
 )
 SHAPES: Final = {
-    "host": re.compile(r"[A-Za-z0-9_.:,%/@-]*"),
+    # Neither may hold a whole address: both are shown. A host that starts with @ is a socket.
+    "host": re.compile(r"@?[A-Za-z0-9_.:,%/-]*"),
+    "dbname": re.compile(r"[^=@]*"),
     "hostaddr": re.compile(r"[0-9A-Fa-f.:,]*"),
     "port": re.compile(r"(\d{1,5}(,\d{1,5})*)?"),
     "sslmode": re.compile(r"disable|allow|prefer|require|verify-ca|verify-full"),
