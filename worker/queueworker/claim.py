@@ -105,7 +105,7 @@ class Source:
 
 def choose(sources: Sequence[Source], now_s: float) -> Source | None:
     """Pick the next queue that is due: smooth weighted round robin (as nginx spreads load)."""
-    due = [source for source in sources if source.due_s <= now_s and source.hints.lanes]
+    due = [source for source in sources if source.due_s <= now_s]
     if not due:
         return None
     for source in due:
@@ -214,8 +214,7 @@ class Claimer:
         source.found_nothing(now_s, is_listening=self.is_listening)
 
     async def _sleep(self, now_s: float, *, is_full: bool) -> None:
-        claimable = [source.due_s for source in self.sources if source.hints.lanes]
-        due_s = min(claimable, default=now_s + 1.0)
+        due_s = min((source.due_s for source in self.sources), default=now_s + 1.0)
         # Without room nothing is due; `room_changed` ends the wait, the bound is a safety net.
         longest_s = 1.0 if is_full else max(0.001, due_s - now_s)
         with suppress(TimeoutError):

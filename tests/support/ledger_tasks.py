@@ -1,0 +1,147 @@
+"""Tasks that write into a ledger what ran, in which process and under which token."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import psycopg
+
+from queueworker import App, Context, Discard, RetryAfter
+
+app = App()
+
+TABLE = """
+    CREATE TABLE IF NOT EXISTS ledger (
+      job_id bigint,
+      attempt int,
+      token bigint,
+      worker text,
+      started_at timestamptz DEFAULT clock_timestamp(),
+      note text
+    )
+"""
+RECORD = "INSERT INTO ledger (job_id, attempt, token, worker, note) VALUES (%s, %s, %s, %s, %s)"
+
+
+def record(ctx: Context, note: str) -> None:
+    row = (ctx.job_id, ctx.attempt, ctx.token, str(os.getpid()), note)
+    with psycopg.connect(os.environ["QUEUEWORKER_DSN"], autocommit=True) as conn:
+        conn.execute(RECORD, row)
+
+
+@app.task(queue="mail")
+async def quick(ctx: Context, number: int = 0) -> None:
+    record(ctx, f"quick {number}")
+
+
+@app.task(queue="mail")
+async def noop() -> None:
+    """Cost nothing."""
+
+
+@app.task(queue="mail")
+async def nap(ctx: Context, seconds: float) -> None:
+    record(ctx, "start")
+    await asyncio.sleep(seconds)
+    record(ctx, "end")
+
+
+@app.task(queue="mail")
+async def stubborn(ctx: Context, seconds: float) -> None:
+    """Go on in spite of every cancellation."""
+    record(ctx, "start")
+    ends_s = time.monotonic() + seconds
+    while (left_s := ends_s - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left_s)
+    record(ctx, "end")
+
+
+@app.task(queue="mail")
+async def spin(ctx: Context, seconds: float) -> None:
+    """Keep the event loop busy."""
+    record(ctx, "start")
+    ends_s = time.monotonic() + seconds
+    while time.monotonic() < ends_s:
+        pass
+    record(ctx, "end")
+
+
+@app.task(queue="mail")
+def thread_nap(ctx: Context, seconds: float) -> None:
+    record(ctx, "start")
+    time.sleep(seconds)
+    record(ctx, "end")
+
+
+@app.task(queue="mail", executor="process")
+def process_nap(ctx: Context, seconds: float) -> None:
+    """Start a process of its own and sleep beside it."""
+    child = subprocess.Popen(["sleep", str(seconds)])
+    record(ctx, f"start {child.pid}")
+    child.wait()
+    record(ctx, "end")
+
+
+@app.task(queue="mail", executor="process", max_attempts=1)
+def segfault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@app.task(queue="mail")
+async def kill_worker(ctx: Context) -> None:
+    record(ctx, "start")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(queue="mail", max_attempts=1)
+async def fail(ctx: Context, text: str = "broken") -> None:
+    record(ctx, "start")
+    raise LookupError(text)
+
+
+@app.task(queue="mail", max_attempts=2)
+async def again(ctx: Context) -> None:
+    record(ctx, "start")
+    if ctx.attempt == 1:
+        raise RetryAfter(0.05)
+
+
+@app.task(queue="mail")
+async def give_up() -> None:
+    raise Discard("no use")
+
+
+@app.task(queue="mail", max_attempts=1)
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+@app.task(queue="mail")
+async def effect(ctx: Context, note: str) -> None:
+    """Write an effect in the transaction that completes the job."""
+    dsn = os.environ["QUEUEWORKER_DSN"]
+    async with await psycopg.AsyncConnection.connect(dsn) as conn:
+        row = (ctx.job_id, ctx.attempt, ctx.token, "effect", note)
+        await conn.execute(RECORD, row)
+        await ctx.complete(conn)
+
+
+@app.task(queue="mail", max_attempts=2)
+async def roll_back(ctx: Context) -> None:
+    """Complete the job, and roll that back without an error."""
+    record(ctx, "start")
+    dsn = os.environ["QUEUEWORKER_DSN"]
+    async with await psycopg.AsyncConnection.connect(dsn) as conn:
+        await ctx.complete(conn)
+        if ctx.attempt == 1:
+            await conn.rollback()
+
+
+@app.task(queue="reports")
+async def report(ctx: Context) -> None:
+    record(ctx, "report")
+    await asyncio.sleep(0.02)
