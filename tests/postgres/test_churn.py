@@ -206,8 +206,10 @@ def test_no_ready_job_stands_below_a_floor_and_no_claim_is_left(
     left = [
         conn.execute(query).fetchone()
         for query in (
-            "SELECT count(*) FROM queueworker.job j JOIN queueworker.lane l ON l.id = j.lane_id"
-            " WHERE j.token = 0 AND j.pos IS NOT NULL AND j.pos <= l.floor",
+            (
+                "SELECT count(*) FROM queueworker.job j JOIN queueworker.lane l ON l.id = j.lane_id"
+                " WHERE j.token = 0 AND j.pos IS NOT NULL AND j.pos <= l.floor"
+            ),
             "SELECT count(*) FROM queueworker.claim",
             "SELECT count(*) FROM queueworker.job WHERE token > 0",
         )
