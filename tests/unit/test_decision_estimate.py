@@ -1,0 +1,247 @@
+"""What is learned from samples."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from tests.support.samples import AT_S, learned, sample
+
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.outlook import deadline_s
+from queueworker_operator.decision.regime import BUFFERED, TIGHT
+from queueworker_operator.decision.state import StartUp, State, Stuck
+
+POLICY = Policy(max_replicas=60)
+ONE_POD = Replicas(current=1, ready=1)
+
+
+def observed(
+    state: State, samples: Iterable[Sample], replicas: Replicas = ONE_POD, policy: Policy = POLICY
+) -> State:
+    for seen in samples:
+        state = observe(policy, state, seen, replicas)
+    return state
+
+
+def ticks(per_tick: Iterable[int]) -> list[Sample]:
+    """Give a sample each 5 s; between two of them so many jobs became ready."""
+    total, samples = 0, [sample()]
+    for tick, arrived in enumerate(per_tick):
+        total += arrived
+        samples.append(sample(5.0 * (tick + 1), enqueued_total=total))
+    return samples
+
+
+def test_the_first_sample_only_sets_the_base_of_the_counters() -> None:
+    state = observed(State(), [sample(enqueued_total=10**6, finished_total=10**6)])
+
+    assert state.arrivals.rate_per_s == 0.0
+    assert state.observations == 0
+
+
+def test_a_steady_stream_is_known_within_half_a_minute() -> None:
+    assert observed(State(), ticks([50] * 6)).arrivals.rate_per_s == pytest.approx(10.0)
+
+
+def test_a_burst_is_not_taken_for_a_stream() -> None:
+    after_one = observed(State(), ticks([2000]))
+    after_six = observed(State(), ticks([2000, 0, 0, 0, 0, 0]))
+
+    assert after_one.arrivals.rate_per_s < 20.0
+    assert after_six.arrivals.rate_per_s < 20.0
+
+
+def test_a_burst_is_forgotten_after_two_minutes_without_arrivals() -> None:
+    assert observed(State(), ticks([2000] + [0] * 24)).arrivals.rate_per_s < 0.04
+
+
+def test_a_missed_observation_does_not_change_the_rate() -> None:
+    samples = ticks([50] * 40)
+
+    assert observed(State(), samples[:20] + samples[31:]).arrivals.rate_per_s == pytest.approx(10)
+
+
+def test_announced_jobs_are_not_forecast() -> None:
+    samples = [replace(seen, announced_total=seen.enqueued_total) for seen in ticks([50] * 30)]
+
+    assert observed(State(), samples).arrivals.rate_per_s == 0.0
+
+
+def test_a_trend_is_seen_only_when_it_is_more_than_noise() -> None:
+    rising = observed(State(), ticks([*[50] * 12, *range(50, 170, 10)])).arrivals
+    noisy = observed(State(), ticks([40, 60] * 12)).arrivals
+
+    assert 0.15 < rising.slope_per_s2 < 0.19  # 11 jobs/s more within a minute
+    assert noisy.slope_per_s2 == 0.0
+
+
+def test_irregular_arrivals_are_told_from_regular_ones() -> None:
+    regular = observed(State(), ticks([20] * 40)).arrivals
+    lumpy = observed(State(), ticks([0, 0, 0, 80] * 10)).arrivals
+
+    assert regular.dispersion == 1.0
+    assert lumpy.dispersion > 5.0
+
+
+def finished(count: int, service_s: float, from_s: float = 0.0) -> list[Sample]:
+    """Give ten ticks in which `count` jobs of `service_s` finish each."""
+    return [
+        sample(
+            from_s + 5.0 * tick,
+            finished_total=tick * count,
+            busy_slot_seconds_total=tick * count * service_s,
+            service_count=tick * count,
+            service_sum_s=tick * count * service_s,
+            service_sq_sum_s2=tick * count * service_s**2,
+        )
+        for tick in range(10)
+    ]
+
+
+def test_the_service_time_is_learned_in_a_few_observations() -> None:
+    service = observed(State(), finished(10, 8.0)).service
+
+    assert service.estimate_s == pytest.approx(8.0, rel=0.1)
+    assert service.variance_s2 == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_long_job_is_known_as_long_before_it_ends() -> None:
+    running = [sample(5.0 * tick, busy_slot_seconds_total=5.0 * tick) for tick in range(25)]
+
+    assert observed(State(), running, replicas=ONE_POD).service.estimate_s > 60.0
+
+
+def test_many_jobs_side_by_side_are_not_taken_for_one_endless_job() -> None:
+    samples = [sample(), sample(5.0, busy_slot_seconds_total=400 * 4.0, running=400)]
+
+    assert observed(State(), samples).service.estimate_s == pytest.approx(10.0)
+
+
+def test_a_pause_of_all_work_ends_what_is_known_about_running_jobs() -> None:
+    samples = [
+        sample(),
+        sample(5.0, busy_slot_seconds_total=5.0),
+        sample(10.0, busy_slot_seconds_total=5.0),
+    ]
+
+    assert observed(State(), samples).service.busy_for_s == 0.0
+
+
+def test_the_start_up_time_is_the_prior_until_three_pods_were_ready() -> None:
+    def after(count: int) -> StartUp:
+        started = replace(
+            ONE_POD,
+            start_up_count=count,
+            start_up_sum_s=12.0 * count,
+            start_up_sq_sum_s2=144.0 * count,
+        )
+        return observed(State(), [sample()], started).start_up
+
+    assert after(2).estimate_s == 30.0
+    assert after(3).estimate_s == 12.0
+    assert after(3).last_ready_at_s == AT_S
+
+
+def test_slow_and_quick_starts_widen_the_start_up_time() -> None:
+    started = replace(ONE_POD, start_up_count=4, start_up_sum_s=40.0, start_up_sq_sum_s2=500.0)
+
+    assert observed(State(), [sample()], started).start_up.estimate_s == 15.0  # 10 + sqrt(125-100)
+
+
+def test_start_up_counters_of_a_new_operator_start_anew() -> None:
+    before = learned(start_up=StartUp(count=5.0, mean_s=10.0, seen_count=5, seen_sum_s=50.0))
+    restarted = replace(ONE_POD, start_up_count=2, start_up_sum_s=20.0, start_up_sq_sum_s2=200.0)
+
+    start_up = observed(before, [sample(5.0)], restarted).start_up
+
+    assert (start_up.count, start_up.mean_s) == (7.0, 10.0)
+
+
+def test_being_late_shortens_the_deadline_and_being_early_lengthens_nothing() -> None:
+    late = [sample(5.0 * tick, started_total=50 * tick, late_total=40 * tick) for tick in range(9)]
+    early = [sample(5.0 * tick, started_total=50 * tick) for tick in range(9)]
+    known = learned(rate_per_s=10.0)
+
+    worse, better = observed(known, late[1:]), observed(known, early[1:])
+
+    assert worse.lateness > 0 > better.lateness
+    assert deadline_s(POLICY, BUFFERED, worse.lateness) < 20.0
+    assert deadline_s(POLICY, BUFFERED, better.lateness) == 0.85 * 30.0
+    assert deadline_s(POLICY, TIGHT, worse.lateness) == 0.75 * 30.0
+
+
+def test_a_promise_shorter_than_a_start_up_is_tight_with_hysteresis() -> None:
+    def tight(promise_s: float, *, was: bool, count: float = 10.0) -> bool:
+        start_up = StartUp(count=count, mean_s=15.0)
+        state = learned(start_up=start_up, tight=was)
+        policy = replace(POLICY, start_within_s=promise_s)
+        return observed(state, [sample(5.0)], policy=policy).tight
+
+    assert [tight(promise_s, was=False) for promise_s in (17.0, 19.0, 21.0)] == [True, False, False]
+    assert [tight(promise_s, was=True) for promise_s in (17.0, 19.0, 21.0)] == [True, True, False]
+    assert not tight(1.0, was=True, count=2.0)
+
+
+def test_backlog_beside_idle_slots_is_stuck_after_a_quarter_of_a_minute() -> None:
+    samples = [sample(5.0 * tick, ready=5, running=3) for tick in range(1, 5)]
+
+    assert observed(learned(), samples[:3]).stuck.jobs == 0.0
+    assert observed(learned(), samples).stuck.jobs == 5.0
+
+
+def test_a_burst_beside_idle_slots_is_not_stuck() -> None:
+    samples = [sample(5.0 * tick, ready=2, running=3) for tick in range(1, 6)]
+
+    stuck = observed(learned(), [*samples, sample(30.0, ready=2002, running=3)]).stuck
+
+    assert stuck.jobs == 2.0
+
+
+def test_stuck_jobs_stay_stuck_while_all_slots_are_busy_and_go_with_the_backlog() -> None:
+    known = learned(stuck=Stuck(jobs=5.0), slots=10)
+
+    busy = observed(known, [sample(5.0, ready=400, running=10)])
+    gone = observed(busy, [sample(10.0, ready=2, running=10)])
+
+    assert (busy.stuck.jobs, gone.stuck.jobs) == (5.0, 2.0)
+
+
+def test_idle_slots_of_draining_pods_do_not_make_the_backlog_stuck() -> None:
+    replicas = Replicas(current=2, ready=2, draining=1)
+    samples = [sample(5.0 * tick, ready=50, running=10) for tick in range(1, 6)]
+
+    assert observed(learned(slots=10), samples, replicas).stuck.jobs == 0.0
+
+
+def test_a_sample_that_is_not_newer_or_not_usable_changes_nothing() -> None:
+    state = observed(State(), ticks([50] * 6))
+
+    for seen in (sample(30.0, enqueued_total=999), sample(20.0), sample(50.0, ready=float("nan"))):
+        assert observe(POLICY, state, seen, ONE_POD) == state
+
+
+def test_a_clock_that_jumped_back_starts_a_new_base_and_keeps_what_was_learned() -> None:
+    state = learned(rate_per_s=10.0, stalled_since_s=AT_S, wanted=((AT_S, 9.0),))
+
+    after = observe(POLICY, state, sample(-3600.0, ready=1), ONE_POD)
+
+    assert after.arrivals == state.arrivals
+    assert (after.wanted, after.stalled_since_s) == ((), None)
+    assert after.idle.active_at_s == AT_S - 3600.0
+
+
+def test_a_database_that_lost_its_counters_teaches_nothing_and_is_not_scaled_in() -> None:
+    state = learned(rate_per_s=10.0, last=sample(enqueued_total=500))
+
+    after = observe(POLICY, state, sample(5.0), ONE_POD)
+
+    assert after.arrivals == state.arrivals
+    assert after.last == sample(5.0)
+    assert decide(POLICY, after, sample(6.0), Replicas(current=9, ready=9))[0].desired == 9
+
+
+def test_the_slots_of_the_last_worker_are_remembered() -> None:
+    seen = [sample(5.0, slots_per_pod=4), sample(10.0)]
+
+    assert observed(State(), seen).slots == 4
