@@ -12,7 +12,7 @@ from queueworker_operator.resource.kind import Body, key_of
 MOST_REPLICAS = 10_000
 MOST_SLOTS = 10_000
 MOST_QUEUES = 16
-LONGEST_QUEUE_NAME = 63
+LONGEST_QUEUE_NAME = 128
 SHORTEST_PROMISE_S = 1.0
 LONGEST_PROMISE_S = 86_400.0
 DEFAULT_SECRET_KEY = "dsn"  # noqa: S105 the key's name, not a secret
