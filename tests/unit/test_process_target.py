@@ -13,7 +13,7 @@ from queueworker_operator.target.pod import Command, says_ready
 from queueworker_operator.target.process import ProcessTarget
 
 DEADLINE_S = 20.0
-READY = 'print(\'{"message": "worker ready", "port": 1}\', flush=True)'
+READY = 'print(\'{"message": "ready: port 1"}\', flush=True)'
 WORKER = f"""
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -204,10 +204,11 @@ def test_worker_seconds_count_each_pod_from_creation_to_exit(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('{"level": "info", "message": "worker ready", "port": 41237}', True),
-        ("12:00:01 INFO ready on port 41237", True),
-        ('{"level": "info", "message": "worker ready"}', False),
-        ('{"message": "port in use", "port": 8080}', False),
+        ('{"level": "info", "message": "ready: port 41237, worker w, 4 slots"}', True),
+        ("12:00:01 INFO ready: port 41237, worker w, 4 slots", True),
+        ('{"level": "info", "message": "not ready: the schema is old"}', False),
+        ('{"level": "info", "message": "port 8080 is in use"}', False),
+        ('{"level": "info"}', False),
         ("ready, steady, go", False),
         ("{not json", False),
     ],

@@ -87,5 +87,5 @@ async def run_worker_command(environment: Mapping[str, str], *words: str) -> str
     output, complaint = await process.communicate()
     if process.returncode:
         lines = complaint.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise InvalidSettings(lines[-1])
+        raise InvalidSettings(lines[-1].removeprefix(f"{WORKER_COMMAND}: "))
     return output.decode().strip()

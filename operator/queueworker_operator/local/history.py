@@ -10,9 +10,13 @@ from queueworker_operator.target.process import ProcessTarget
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One moment of all queues and workers together; `at_s` counts from the start."""
+    """One moment of all queues and workers together; `at_s` counts from the start.
+
+    `fresh` tells that the queues were read since the last point.
+    """
 
     at_s: float
+    fresh: bool = True
     backlog: float = 0.0
     oldest_s: float = 0.0
     arrivals_per_s: float = 0.0
@@ -69,6 +73,7 @@ class History:
         self._tell = tell
         self._first: dict[str, Sample] = {}
         self._sizes: dict[str, int] = {}
+        self._read_at_s = 0.0
         self._arrived: tuple[float, float] | None = None
 
     async def report(self, key: str, report: Report) -> None:
@@ -85,11 +90,12 @@ class History:
 
     def record(self) -> Point:
         """Append the present moment to the series."""
-        now_s = self._clock()
         samples = [report.sample for report in self.reports.values() if report.sample]
+        read_at_s = max((sample.at_s for sample in samples), default=0.0)
         replicas = [state for target in self.targets.values() if (state := target.read())]
         point = Point(
-            at_s=now_s,
+            at_s=self._clock(),
+            fresh=read_at_s != self._read_at_s,
             backlog=sum(sample.ready for sample in samples),
             oldest_s=max((sample.oldest_age_s for sample in samples), default=0.0),
             arrivals_per_s=self._arrivals_per_s(samples),
@@ -97,6 +103,7 @@ class History:
             ready=sum(state.ready for state in replicas),
             running=sum(target.processes() for target in self.targets.values()),
         )
+        self._read_at_s = read_at_s
         self.points.append(point)
         return point
 

@@ -151,7 +151,7 @@ def _panel(panel: Panel, frame: Frame, points: Sequence[Point]) -> list[str]:
 
 def _series(line: Line, frame: Frame, points: Sequence[Point]) -> list[str]:
     places: list[tuple[float, float]] = []
-    for point in points:
+    for point in points if line.steps else [point for point in points if point.fresh]:
         x, y = frame.x(point.at_s), frame.y(line.value(point))
         if line.steps and places:
             places.append((x, places[-1][1]))

@@ -26,7 +26,7 @@ from queueworker_operator.target.process import ProcessTarget
 SHOW_EVERY_S = 0.25
 CHECK_EVERY_S = 0.5
 STUCK_AFTER_S = 60.0  # without any job finished, waiting on is no use
-SETTLE_S = 45.0  # how long the end of a replay waits for the scale-in
+SETTLE_S = 60.0  # how long the end of a replay waits for the scale-in
 
 
 class Stage:

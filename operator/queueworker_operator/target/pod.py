@@ -160,4 +160,4 @@ def says_ready(line: str) -> bool:
         record = json.loads(line)
     except ValueError:
         return False
-    return "port" in record and "ready" in str(record.get("message", record.get("event", "")))
+    return READY_TEXT.search(str(record.get("message", ""))) is not None
