@@ -1,5 +1,7 @@
 """The operator's own HTTP port: /livez, /readyz and /metrics."""
 
+import os
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -42,17 +44,11 @@ class Health:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        listener = open_port(port)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=15.0)
         await runner.setup()
-        site = web.TCPSite(runner, None, port)
-        try:
-            await site.start()
-        except OSError as exc:
-            await runner.cleanup()
-            raise InvalidSettings(
-                f"port {port} cannot be opened ({exc.strerror}): give another one with --port"
-            ) from exc
-        return runner, _port_of(runner)
+        await web.SockSite(runner, listener).start()
+        return runner, int(listener.getsockname()[1])
 
     async def _livez(self, _: web.Request) -> web.Response:
         """Fail when a loop has not ended a tick for a minute: a restart may help."""
@@ -73,5 +69,18 @@ class Health:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _port_of(runner: web.AppRunner) -> int:
-    return int(runner.addresses[0][1])
+def open_port(port: int) -> socket.socket:
+    """Listen on all addresses, by one socket: port 0 must be the same for IPv4 and IPv6.
+
+    Raises:
+        InvalidSettings: the port cannot be opened.
+    """
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno else "refused"
+        raise InvalidSettings(
+            f"port {port} cannot be opened ({why}): give another one with --port"
+        ) from exc

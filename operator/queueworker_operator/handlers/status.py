@@ -42,7 +42,7 @@ class Story:
     troubles: tuple[Trouble, ...] = ()
     written: dict[str, Any] | None = None
     written_at_s: float = field(default=float("-inf"))
-    tried_at_s: float = field(default=float("-inf"))
+    failed_at_s: float = field(default=float("-inf"))
     stale: bool = True
 
 
@@ -129,10 +129,10 @@ class StatusWriter:
 
     async def _write(self, key: str) -> None:
         story, member = self._stories.get(key), self._roster.get(key)
-        if story is None or member is None or (story.report is None and not story.troubles):
+        if story is None or member is None:
             return
         status = status_of(self._facts(story, member), story.written or member.status)
-        story.tried_at_s = now_s = self._clock()
+        now_s = self._clock()
         recent = now_s - story.written_at_s < REFRESH_S
         if recent and story.written is not None and same_story(status, story.written):
             story.stale = False
@@ -145,7 +145,7 @@ class StatusWriter:
             return
         except OperatorError as exc:
             logger.warning("the status of %s is not written: %s", key, exc)
-            story.stale = True
+            story.stale, story.failed_at_s = True, now_s
             return
         story.written, story.written_at_s = status, now_s
 
@@ -183,7 +183,7 @@ class StatusWriter:
 
 
 def _is_due(story: Story, now_s: float) -> bool:
-    if now_s - story.tried_at_s < RETRY_S and story.tried_at_s > story.written_at_s:
+    if now_s - story.failed_at_s < RETRY_S or (story.report is None and not story.troubles):
         return False
     return story.stale or now_s - story.written_at_s >= REFRESH_S
 

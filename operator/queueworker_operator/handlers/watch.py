@@ -13,7 +13,6 @@ from queueworker_operator.kube import Credentials
 from queueworker_operator.resource import GROUP, PLURAL, VERSION, key_of
 from queueworker_operator.target.cache import ClusterCache
 from queueworker_operator.target.cache import key_of as place_of
-from queueworker_operator.target.objects import Deployment
 
 Body = Mapping[str, Any]
 
@@ -46,14 +45,19 @@ class Feed:
         body = event["object"]
         self._relisting.saw(event["type"])
         place = place_of(body)
-        before = self._cache.deployment(*place)
+        before = self._view(place)
         if is_deletion(event):
             self._cache.drop_deployment(place)
         else:
             self._cache.put_deployment(body)
-        after = self._cache.deployment(*place)
-        if slots_of(before) != slots_of(after):
+        if before != self._view(place):
             self._wake()
+
+    def _view(self, place: tuple[str, str]) -> tuple[bool, int | None, str | None]:
+        """Give what the dispatcher takes from a Deployment: is it there, its slots, its rival."""
+        deployment = self._cache.deployment(*place)
+        slots = deployment.slots if deployment else None
+        return deployment is not None, slots, self._cache.rival_of(place)
 
     async def on_pod(self, event: Any, **_: Any) -> None:
         """Take a pod's event."""
@@ -82,11 +86,6 @@ def register(feed: Feed, credentials: Credentials) -> kopf.OperatorRegistry:
 def is_deletion(event: Body) -> bool:
     """Tell whether the object is gone (not merely asked to go)."""
     return bool(event["type"] == "DELETED")
-
-
-def slots_of(deployment: Deployment | None) -> tuple[bool, int | None]:
-    """Give what an assignment takes from a Deployment."""
-    return deployment is not None, deployment.slots if deployment else None
 
 
 def connection_of(credentials: Credentials) -> kopf.ConnectionInfo:

@@ -42,6 +42,7 @@ def troubles_of(report: Report) -> Iterator[Trouble]:
             reason=ConditionReason.WAITING,
             message="the database has not been read yet",
         )
+    yield from _unregistered(report)
     yield from held_by(report.policy)
 
 
@@ -50,6 +51,19 @@ def _place(fact: Fact, report: Report) -> tuple[Condition, bool]:
         limited = report.sample is not None
         return (Condition.SCALING_LIMITED if limited else Condition.METRICS_AVAILABLE), True
     return FACTS.get(fact, (Condition.READY, True))
+
+
+def _unregistered(report: Report) -> Iterator[Trouble]:
+    """Tell pods without workers; only as a note: pods and rows are not read at one moment."""
+    sample, replicas = report.sample, report.replicas
+    if sample is not None and replicas is not None and replicas.ready and not sample.workers:
+        yield Trouble(
+            condition=Condition.WORKERS_HEALTHY,
+            reason=ConditionReason.NO_WORKER_REGISTERED,
+            message=f"{replicas.ready} pods are Ready, no worker serves the queues: "
+            "compare spec.queues with the worker's --queue, and the two databases",
+            flips=False,
+        )
 
 
 def held_by(policy: Policy) -> Iterator[Trouble]:

@@ -121,6 +121,8 @@ class DeploymentTarget:
         """
         if self._read is None:
             raise TargetUnavailable(f"deployment {self._namespace}/{self._name} does not exist")
+        if rival := self._cache.rival_of((self._namespace, self._name)):
+            raise TargetConflict(f"{rival} keeps overwriting the replicas: not written")
         place = (self._client, self._namespace, self._name)
         try:
             scale = await api.set_scale_where(*place, (self._read, desired))

@@ -1,0 +1,129 @@
+"""`explain` shows what was decided, and decides it again to the same number."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from tests.support.postgres import CANARY
+
+from queueworker_operator.cli import main
+from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.decision.decide import decide
+from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.state import State
+from queueworker_operator.lag.postgres import PostgresLag
+
+SAMPLE = Sample(
+    at_s=1000.0,
+    ready=412,
+    oldest_age_s=2.0,
+    running=0,
+    enqueued_total=412,
+    announced_total=0,
+    finished_total=0,
+    busy_slot_seconds_total=0,
+    service_count=0,
+    service_sum_s=0,
+    service_sq_sum_s2=0,
+    started_total=0,
+    late_total=0,
+)
+
+
+def decided(ready: float) -> dict[str, object]:
+    policy, replicas, sample = Policy(), Replicas(current=0), replace(SAMPLE, ready=ready)
+    decision, _ = decide(policy, State(), sample, replicas)
+    verdict = Verdict(
+        policy=policy, state=State(), sample=sample, replicas=replicas, decision=decision
+    )
+    return to_json(verdict, decision.desired)
+
+
+def record(dsn: str, *records: dict[str, object]) -> None:
+    async def write() -> None:
+        source = PostgresLag(dsn)
+        for entry in records:
+            await source.record_decision("shop/mail", entry)
+        await source.close()
+
+    asyncio.run(write())
+
+
+def test_the_decisions_are_shown_oldest_first(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record(dsn, decided(10), decided(412))
+
+    assert main(["explain", "shop/mail", "--dsn", dsn]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.index("10 waiting") < printed.index("412 waiting")
+    assert "REASON" in printed.splitlines()[0]
+    assert CANARY not in printed
+
+
+def test_a_replay_gives_the_same_number(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record(dsn, decided(412))
+
+    code = main(["explain", "shop/mail", "--dsn", dsn, "--json", "--replay"])
+
+    line = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert line["replay"] == "same"
+    assert line["sample"]["ready"] == 412
+
+
+def test_a_replay_that_differs_is_shown_and_fails(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = decided(412)
+    decision = forged["decision"]
+    assert isinstance(decision, dict)
+    forged["decision"] = decision | {"desired": 1}
+    record(dsn, forged)
+
+    assert main(["explain", "shop/mail", "--dsn", dsn, "--replay"]) == 1
+    assert "now " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["explain", "mail"], "is no NAMESPACE/NAME"),
+        (["explain", "shop/mail"], "set QUEUEWORKER_DSN or give --dsn"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    arguments: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("QUEUEWORKER_DSN", raising=False)
+
+    assert main(arguments) != 0
+
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert printed.count("\n") == 1
+
+
+def test_an_unknown_name_and_an_unreachable_database_are_one_line_without_the_password(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = f"host=/nonexistent user=postgres password={CANARY} dbname=x"
+
+    assert main(["explain", "shop/none", "--dsn", dsn]) != 0
+    assert "no decision of shop/none" in capsys.readouterr().err
+    assert main(["explain", "shop/mail", "--dsn", nowhere]) != 0
+
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert CANARY not in printed
+
+
+def test_a_database_without_the_schema_names_the_command(
+    empty_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "shop/mail", "--dsn", empty_dsn]) == 1
+
+    assert "queueworker migrate" in capsys.readouterr().err

@@ -1,0 +1,233 @@
+"""What the caches make of watch events: sizes, start-up times, dead pods, rivals."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from queueworker_operator.errors import TargetUnavailable
+from queueworker_operator.kube import Client, Credentials
+from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.deployment import DeploymentTarget
+from queueworker_operator.target.objects import requirements_of
+
+OURS = "queueworker-operator"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock: Clock) -> ClusterCache:
+    return ClusterCache(clock, lambda: 1_767_225_600.0)  # 2026-01-01T00:00:00Z
+
+
+@pytest.fixture
+def target(cache: ClusterCache, clock: Clock) -> DeploymentTarget:
+    client = Client(Credentials(server="https://127.0.0.1:1"))
+    return DeploymentTarget(cache, client, namespace="shop", name="mail", clock=clock)
+
+
+def deployment(version: int = 1, **more: Any) -> dict[str, Any]:
+    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "mail"}}} | more.get("spec", {})
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": "mail",
+            "uid": "d",
+            "resourceVersion": str(version),
+            "managedFields": more.get("managers", []),
+        },
+        "spec": spec,
+        "status": more.get("status", {}),
+    }
+
+
+def pod(name: str, version: int = 1, *, ready: bool = False, **more: Any) -> dict[str, Any]:
+    meta = {
+        "namespace": "shop",
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "labels": {"app": "mail"},
+        "creationTimestamp": "2025-12-31T23:59:50Z",
+    }
+    status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
+    return {
+        "metadata": meta | more.get("meta", {}),
+        "spec": {},
+        "status": status | more.get("status", {}),
+    }
+
+
+def wrote(manager: str) -> list[dict[str, Any]]:
+    fields = {"f:spec": {"f:replicas": {}}}
+    return [{"manager": manager, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields}]
+
+
+def test_a_deployment_that_is_not_known_is_no_zero(target: DeploymentTarget) -> None:
+    assert target.read() is None
+    assert target.pods() == ()
+
+
+def test_ready_starting_and_terminating_pods_are_told_apart(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    cache.put_deployment(deployment())
+    cache.put_pod(pod("ready", ready=True))
+    cache.put_pod(pod("starting"))
+    cache.put_pod(pod("leaving", ready=True, meta={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+    cache.put_pod(pod("failed", status={"phase": "Failed"}))
+    cache.put_pod(pod("foreign", ready=True, meta={"labels": {"app": "other"}}))
+
+    replicas = target.read()
+
+    assert replicas is not None
+    assert (replicas.current, replicas.ready, replicas.draining) == (3, 1, 1)
+    assert replicas.starting_ages_s == (10.0,)
+    assert sorted(target.pods()) == ["ready", "starting"]
+
+
+def test_a_start_up_is_counted_once_and_only_when_it_was_seen(
+    cache: ClusterCache, target: DeploymentTarget, clock: Clock
+) -> None:
+    cache.put_deployment(deployment())
+    cache.put_pod(pod("old", ready=True))
+    cache.put_pod(pod("new"), just_created=True)
+    clock.now_s += 7.5
+    cache.put_pod(pod("new", 2, ready=True))
+    cache.put_pod(pod("new", 3, ready=False))
+    cache.put_pod(pod("new", 4, ready=True))
+
+    for _ in range(2):
+        replicas = target.read()
+
+    assert replicas is not None
+    assert (replicas.start_up_count, replicas.start_up_sum_s) == (1, 7.5)
+    assert replicas.start_up_sq_sum_s2 == 7.5**2
+
+
+def test_dead_vanished_and_restarted_pods_are_gone_once(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    cache.put_deployment(deployment())
+    for name in ("failed", "vanished", "restarted", "healthy"):
+        cache.put_pod(pod(name, ready=True))
+    assert target.take_gone() == ()
+
+    cache.put_pod(pod("failed", 2, status={"phase": "Failed"}))
+    cache.drop_pod(("shop", "vanished"))
+    cache.put_pod(pod("restarted", 2, status={"containerStatuses": [{"restartCount": 1}]}))
+
+    assert sorted(target.take_gone()) == ["failed", "restarted", "vanished"]
+    assert target.take_gone() == ()
+
+
+def test_a_killed_container_is_gone_before_it_is_restarted(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    cache.put_deployment(deployment())
+    cache.put_pod(pod("killed", ready=True))
+    dead = {"restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
+    restarted = {"restartCount": 1, "state": {"running": {}}}
+
+    cache.put_pod(pod("killed", 2, status={"containerStatuses": [dead]}))
+    assert target.take_gone() == ("killed",)
+    cache.put_pod(pod("killed", 3, status={"containerStatuses": [restarted]}))
+
+    assert target.take_gone() == ()  # its new worker's lease must not end
+
+
+def test_an_older_event_changes_nothing(cache: ClusterCache, target: DeploymentTarget) -> None:
+    cache.put_deployment(deployment(5, spec={"replicas": 8}))
+    cache.put_deployment(deployment(4))
+    cache.put_pod(pod("a", 9, ready=True))
+    cache.put_pod(pod("a", 8))
+
+    replicas = target.read()
+
+    assert replicas is not None
+    assert (replicas.current, replicas.ready) == (8, 1)
+
+
+def test_pods_of_two_templates_are_a_rollout(cache: ClusterCache, target: DeploymentTarget) -> None:
+    cache.put_deployment(deployment(status={"replicas": 4, "updatedReplicas": 1}))
+
+    replicas = target.read()
+
+    assert replicas is not None
+    assert replicas.rollout
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ({"matchLabels": {"app": "mail"}}, True),
+        ({"matchLabels": {"app": "mail", "tier": "x"}}, False),
+        (
+            {"matchExpressions": [{"key": "app", "operator": "In", "values": ["mail", "sms"]}]},
+            True,
+        ),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["mail"]}]}, False),
+        ({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, True),
+        ({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}, False),
+        ({}, False),
+    ],
+)
+def test_pods_belong_by_the_deployments_selector(
+    cache: ClusterCache, selector: dict[str, Any], matches: bool
+) -> None:
+    cache.put_pod(pod("a"))
+
+    assert bool(cache.pods_of("shop", requirements_of(selector))) is matches
+    assert cache.pods_of("elsewhere", requirements_of(selector)) == []
+
+
+def test_who_overwrites_us_again_and_again_is_a_rival(cache: ClusterCache, clock: Clock) -> None:
+    version = 1
+    for _ in range(3):
+        assert cache.rival_of(("shop", "mail")) is None
+        cache.put_deployment(deployment(version, spec={"replicas": 9}, managers=wrote(OURS)))
+        cache.put_deployment(
+            deployment(version + 1, spec={"replicas": 1}, managers=wrote("argocd"))
+        )
+        version += 2
+
+    assert cache.rival_of(("shop", "mail")) == "argocd"
+    clock.now_s += 601
+    assert cache.rival_of(("shop", "mail")) is None
+
+
+def test_our_own_writes_make_no_rival(cache: ClusterCache) -> None:
+    for version in range(1, 9):
+        cache.put_deployment(deployment(version, spec={"replicas": version}, managers=wrote(OURS)))
+
+    assert cache.rival_of(("shop", "mail")) is None
+
+
+def test_a_write_shows_at_once_and_an_older_event_does_not_undo_it(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    cache.put_deployment(deployment(5))
+    cache.note_scaled(("shop", "mail"), 9, "7")
+    cache.put_deployment(deployment(6))
+
+    replicas = target.read()
+
+    assert replicas is not None
+    assert replicas.current == 9
+
+
+def test_scaling_what_does_not_exist_is_refused(target: DeploymentTarget) -> None:
+    with pytest.raises(TargetUnavailable, match="does not exist"):
+        asyncio.run(target.scale(3))
