@@ -128,7 +128,7 @@ class Worker:
 
     def drain_asked(self, *, is_flagged: bool) -> None:
         """Take the operator's wish, from the lease's thread."""
-        self._in_loop(lambda: self._hand.drain_asked(is_flagged=is_flagged))
+        self._in_loop(lambda: self._drain_asked(is_flagged))
 
     def _gained(self, worker_id: UUID) -> None:
         self._hand.gained(worker_id)
@@ -146,6 +146,12 @@ class Worker:
     def _lost(self) -> None:
         self._say("the lease is lost")
         self._hand.lost()
+
+    def _drain_asked(self, is_flagged: bool) -> None:
+        self._hand.drain_asked(is_flagged=is_flagged)
+        # The operator waits for the answer.
+        self._reporter.publish()
+        self._keeper.renew_now()
 
     def _heard(self, kind: str, subject: str) -> None:
         match kind:
