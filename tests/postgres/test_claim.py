@@ -62,6 +62,19 @@ def test_two_claimers_never_get_the_same_job(dsn: str) -> None:
     assert sum(map(len, shares)) == 400
 
 
+def test_a_claim_does_not_wait_for_another_that_has_not_committed(dsn: str) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with engine(dsn) as e, engine(dsn) as other:
+            await e.enqueue(10)
+            async with e.conn.transaction():
+                first = await e.claim(await e.worker(), 4)
+                # The other worker registers on its own connection, outside this transaction.
+                second = await asyncio.wait_for(other.claim(await other.worker(), 10), 5)
+            return len(first), len(second)
+
+    assert asyncio.run(scenario()) == (4, 6)
+
+
 def test_tokens_grow_with_every_claim(dsn: str) -> None:
     async def scenario() -> list[int]:
         async with engine(dsn) as e:

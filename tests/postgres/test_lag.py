@@ -161,6 +161,21 @@ def test_rolled_back_enqueues_stop_counting_once_the_queue_has_been_empty(dsn: s
     assert asyncio.run(scenario()) == 3000
 
 
+def test_a_bulk_load_that_was_open_while_the_queue_was_empty_counts_in_full(dsn: str) -> None:
+    async def scenario() -> int:
+        async with engine(dsn) as e, engine(dsn) as producer:
+            await e.enqueue(1)
+            (job,) = await e.claim(await e.worker())
+            await e.store.complete(e.queue, [succeed(job)])
+            async with producer.conn.transaction():
+                await bulk(producer, 5000)
+                for _ in range(3):
+                    await e.sweep()
+            return (await e.lag()).ready
+
+    assert asyncio.run(scenario()) == 5000
+
+
 def test_announced_jobs_stand_in_buckets_of_5_s(dsn: str) -> None:
     async def scenario() -> LagRow:
         async with engine(dsn) as e:
