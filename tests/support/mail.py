@@ -89,6 +89,11 @@ class Place:
         name = body["metadata"]["name"]
         self.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "-p", patch)
 
+    def patch_status(self, name: str, status: Body) -> None:
+        """Write a QueueWorker's status."""
+        patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        self.kubectl("patch", "queueworker", name, *patch)
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return self.server.kubectl("-n", self.namespace, *arguments, stdin=stdin)
 

@@ -126,7 +126,7 @@ def places(settings: Settings, credentials: Credentials) -> tuple[str | None, ..
 
 async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> None:
     """Run all tasks until a signal, or until one of them fails."""
-    stop = asyncio.Event()
+    stop, stop_watching = asyncio.Event(), asyncio.Event()
     feed = watch.Feed(parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake)
     registry = watch.register(feed, credentials)
     forever = [
@@ -134,7 +134,7 @@ async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> No
         for part in (parts.leader, parts.statuses, parts.dispatcher, parts.relisting)
     ]
     namespaces = places(settings, credentials)
-    kopf = asyncio.create_task(watch.watch(registry, namespaces, stop), name="kopf")
+    kopf = asyncio.create_task(watch.watch(registry, namespaces, stop_watching), name="kopf")
     stopping = asyncio.create_task(_stopped(stop), name="stop")
     try:
         done, _ = await asyncio.wait(
@@ -149,7 +149,7 @@ async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> No
         await parts.loops.stop()  # under the lease still: states are stored, drains undone
         forever[0].cancel()
         await parts.leader.release()
-        stop.set()
+        stop_watching.set()
         await asyncio.gather(kopf, return_exceptions=True)
 
 
