@@ -63,7 +63,7 @@ def test_a_job_that_kills_its_worker_is_dead_after_the_third_crash(dsn: str, ben
 
 
 def test_the_result_of_a_stopped_worker_is_refused(dsn: str, bench: Bench) -> None:
-    (job,) = bench.enqueue("nap", seconds=1.5, max_attempts=5)
+    (job,) = bench.enqueue("nap", seconds=4.0, max_attempts=5)
     with short(dsn) as zombie:
         bench.until_noted(job)
         with short(dsn) as other:
@@ -146,7 +146,7 @@ def test_a_drain_without_a_database_is_bounded(own_server: Path) -> None:
 def test_backends_that_are_killed_in_a_row_lose_and_repeat_nothing(dsn: str, bench: Bench) -> None:
     kill = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name LIKE 'queueworker%'"
+        " WHERE datname = current_database() AND application_name LIKE 'queueworker%%'"
     )
     with WorkerProcess(dsn) as worker:
         worker.ready()
@@ -155,7 +155,7 @@ def test_backends_that_are_killed_in_a_row_lose_and_repeat_nothing(dsn: str, ben
             bench.one(kill)
             bench.until(
                 "SELECT count(*) >= 3 FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name LIKE 'queueworker%'"
+                " AND application_name LIKE 'queueworker%%'"
             )
         bench.until_gone(*ids, within_s=30)
 
