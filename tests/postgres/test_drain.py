@@ -8,6 +8,8 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
+AGED = "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
+
 
 @pytest.fixture
 def bench(dsn: str) -> Iterator[Bench]:
@@ -78,6 +80,7 @@ def test_what_a_job_without_a_lease_comes_to_changes_nothing(dsn: str, bench: Be
     (job,) = bench.enqueue("thread_nap", seconds=2.0, max_attempts=5)
     with WorkerProcess(dsn, QUEUEWORKER_POD_NAME="one") as worker:
         bench.until_noted(job)
+        bench.conn.execute(AGED)
         bench.one("SELECT queueworker.end_lease('{one}')")
         bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'start'", within_s=10)
         bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'end'")

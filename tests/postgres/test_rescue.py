@@ -6,6 +6,8 @@ from tests.support.engine import Engine, engine, load, succeed
 
 pytestmark = pytest.mark.postgres
 
+AGED = "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
+
 
 async def die(e: Engine, limit: int = 1, started: int | None = None) -> list[int]:
     """Let a worker claim and vanish; give the claimed ids."""
@@ -180,11 +182,24 @@ def test_ending_the_lease_of_a_pod_gives_its_jobs_back_at_once(dsn: str) -> None
             await e.enqueue(4)
             for pod in ("mail-1", "mail-2"):
                 await e.claim(await e.worker(pod=pod), 2)
+            await e.conn.execute(AGED)
             call = "SELECT queueworker.end_lease(%s)"
             ended = [await e.one(call, [name]) for name in ("other", "mail-1", "default/mail-2")]
             return [*ended, (await e.states())["ready"]]
 
     assert asyncio.run(scenario()) == [0, 2, 2, 4]
+
+
+def test_ending_a_lease_spares_the_worker_of_a_restarted_container(dsn: str) -> None:
+    async def scenario() -> tuple[int, dict[str, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(4)
+            await e.claim(await e.worker(pod="mail-1"), 2)
+            await e.conn.execute(AGED)
+            await e.claim(await e.worker(pod="mail-1"), 2)
+            return await e.one("SELECT queueworker.end_lease(%s)", ["mail-1"]), await e.states()
+
+    assert asyncio.run(scenario()) == (2, {"ready": 2, "running": 2})
 
 
 def test_rescue_wakes_a_sleeping_queue(dsn: str) -> None:

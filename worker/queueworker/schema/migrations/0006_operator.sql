@@ -18,13 +18,15 @@ BEGIN
   RETURN changes;
 END $$;
 
--- Pods that are gone need no time to live: `pod`, or `namespace/pod` where names may repeat.
+-- Pods that are gone need no time to live: `pod`, or `namespace/pod` where names may repeat. A pod
+-- whose container restarted may have a new worker by now: rows of the last seconds are left alone.
 CREATE FUNCTION queueworker.end_lease(pods text[]) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
 BEGIN
   DELETE FROM worker AS w
-  WHERE w.pod <> '' AND (w.pod = ANY (pods) OR w.namespace || '/' || w.pod = ANY (pods));
+  WHERE w.pod <> '' AND (w.pod = ANY (pods) OR w.namespace || '/' || w.pod = ANY (pods))
+    AND w.started_at < clock_timestamp() - interval '5 s';
   RETURN rescue();
 END $$;
 
