@@ -1,7 +1,7 @@
 """What happened so far: the controller's reports, a series for the plot, the scale events."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queueworker_operator.decision.model import Sample
 from queueworker_operator.report import Report
@@ -83,6 +83,11 @@ class History:
             self._first.setdefault(key, report.sample)
         if report.written is not None and report.decision is not None:
             self._note(key, report.written, report)
+
+    def conclude(self, key: str, sample: Sample) -> None:
+        """Take a sample that was read after the last report."""
+        if key in self.reports:
+            self.reports[key] = replace(self.reports[key], sample=sample)
 
     def now_s(self) -> float:
         """Give the seconds since the start."""

@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
+from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.lag.sample import NONE_UNKNOWN, pool
 from queueworker_operator.local.command import Machine, command_of
 from queueworker_operator.local.history import History, Point, ScaleEvent
 from queueworker_operator.local.manifests import Workload
@@ -149,6 +151,7 @@ class Stage:
             max_workers=sum(target.peak for target in self._targets.values()),
             worker_seconds=sum(target.spent_s() for target in self._targets.values()),
         )
+        await self._read_once_more()
         account, complete = None, True
         if self._plan.replay is not None:
             account, complete = await take_account(
@@ -165,6 +168,22 @@ class Stage:
             trace=self._plan.trace_name,
             interrupted=interrupted,
         )
+
+    async def _read_once_more(self) -> None:
+        """Count what finished in the drain; nobody swept the counters up since."""
+        source = PostgresLag(self._dsn)
+        try:
+            await source.tend(self._queues())
+            lags = await source.read(self._queues())
+        except LagUnavailable:
+            return  # the counts end with the loop's last reading
+        finally:
+            await source.close()
+        for workload in self._plan.manifests.workloads:
+            queues, policy = workload.resource.queues, workload.policy
+            if rows := tuple(lags[queue] for queue in queues if queue in lags):
+                sample = pool(rows, policy.start_within_s, NONE_UNKNOWN)
+                self._history.conclude(workload.resource.key, sample)
 
     def _target(self, workload: Workload, logs: Path) -> ProcessTarget:
         machine = Machine(dsn=self._dsn, node=node_name(), environment=self._plan.environment)
