@@ -11,8 +11,6 @@ from queueworker.job import Job
 from queueworker.settings import Settings
 from queueworker.store import connect_sync
 
-MOST_AT_ONCE = 1_000
-
 
 def add_to(commands: "Commands") -> None:
     """Add the command."""
@@ -66,8 +64,7 @@ def _enqueue_many(conn: Any, job: Job, when: When, count: int) -> None:
             for _ in range(count):
                 enqueue_sync(conn, job, when)
             return
-        for done in range(0, count, MOST_AT_ONCE):
-            enqueue_many_sync(conn, [job] * min(MOST_AT_ONCE, count - done))
+        enqueue_many_sync(conn, [job] * count)
 
 
 def _object(text: str) -> dict[str, object]:

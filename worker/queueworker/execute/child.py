@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -34,11 +35,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:
-    """Hand over calls; end the process when the worker is gone, even while a handler runs."""
+    """Hand over calls; end this process and its children when the worker is gone."""
     with channel.makefile("rb") as frames:
         for line in frames:
             lines.put(line)
-    os._exit(0)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def _run(call: Call) -> Outcome:

@@ -40,7 +40,7 @@ class ProcessExecutor:
         """Run the function in a child until its timeout."""
         child: _Child | None = None
         try:
-            child = self._idle.pop() if self._idle else await self._start()
+            child = self._idle_child() or await self._start()
             async with asyncio.timeout(call.job.timeout_s):
                 outcome = await _exchange(child, call)
         except TimeoutError:
@@ -59,6 +59,14 @@ class ProcessExecutor:
         """Kill all children."""
         for child in list(self._children):
             self._end(child)
+
+    def _idle_child(self) -> _Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.process.returncode is None:
+                return child
+            self._end(child)
+        return None
 
     def _end(self, child: _Child | None) -> None:
         if child is not None:

@@ -1,0 +1,242 @@
+"""The command line does what it says, and every error is one line with a remedy."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.support.postgres import CANARY
+from tests.support.waiting import wait_until
+from tests.support.worker_process import (
+    APP,
+    Bench,
+    WorkerProcess,
+    environment,
+    probe,
+    run_command,
+)
+
+Completed = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def bench(dsn: str) -> Iterator[Bench]:
+    with Bench(dsn) as bench:
+        yield bench
+
+
+def assert_one_line(done: Completed, *words: str) -> None:
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("queueworker: ")
+    assert CANARY not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def worker(dsn: str, *arguments: str, **extra: str) -> Completed:
+    return run_command(dsn, "worker", "--queue", "mail", "--port", "0", *arguments, **extra)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("migrate",),
+        ("stats",),
+        ("worker", "--app", APP),
+        ("enqueue", "--queue", "q", "--task", "t"),
+        ("dead", "list", "--queue", "q"),
+        ("queue", "list"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_malformed_dsn_is_one_line_without_the_password(command: tuple[str, ...]) -> None:
+    done = run_command(f"postgresql://user:{CANARY}@host:port:5432/db", *command)
+
+    assert_one_line(done, "QUEUEWORKER_DSN")
+
+
+def test_no_dsn_is_one_line_that_names_the_variable() -> None:
+    assert_one_line(run_command("", "stats"), "QUEUEWORKER_DSN")
+
+
+def test_an_unreachable_database_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        dsn = f"postgresql://user:{CANARY}@127.0.0.1:{port}/db"
+        for command in (("stats",), ("migrate",), ("enqueue", "--queue", "q", "--task", "t")):
+            assert_one_line(run_command(dsn, *command), "127.0.0.1", "reached")
+
+
+def test_an_unknown_module_is_one_line(dsn: str) -> None:
+    assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", "--app")
+
+
+def test_an_unknown_attribute_is_one_line(dsn: str) -> None:
+    done = worker(dsn, "--app", "tests.support.ledger_tasks:nothing")
+
+    assert_one_line(done, "nothing", "--app")
+
+
+def test_a_missing_app_is_one_line(dsn: str) -> None:
+    assert_one_line(worker(dsn), "--app", "QUEUEWORKER_APP")
+
+
+def test_a_port_in_use_is_one_line(dsn: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = worker(dsn, "--app", APP, "--port", str(port))
+
+    assert_one_line(done, str(port), "--port")
+
+
+def test_a_missing_permission_is_one_line(dsn: str, bench: Bench) -> None:
+    name = "stranger_of_the_cli"
+    bench.conn.execute(f"DROP ROLE IF EXISTS {name}")
+    bench.conn.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        stranger = dsn.replace("user=postgres", f"user={name}")
+        for done in (run_command(stranger, "stats"), worker(stranger, "--app", APP)):
+            assert_one_line(done, "right", "queueworker_worker")
+        assert_one_line(run_command(stranger, "migrate"), "migrate")
+    finally:
+        bench.conn.execute(f"DROP ROLE {name}")
+
+
+def test_a_missing_schema_is_one_line(empty_dsn: str) -> None:
+    for command in (("stats",), ("queue", "list"), ("enqueue", "--queue", "q", "--task", "t")):
+        assert_one_line(run_command(empty_dsn, *command), "queueworker migrate")
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [("- 1", "queueworker migrate"), ("+ 1", "install the newer queueworker")],
+    ids=["old", "new"],
+)
+def test_a_worker_on_another_schema_waits_and_says_both_versions(
+    dsn: str, bench: Bench, change: str, remedy: str
+) -> None:
+    newest = bench.one("SELECT max(version) FROM queueworker.migration")
+    other = newest - 1 if change == "- 1" else newest + 1
+    if change == "- 1":
+        bench.conn.execute("DELETE FROM queueworker.migration WHERE version = %s", (newest,))
+    else:
+        bench.conn.execute(
+            "INSERT INTO queueworker.migration (version, name, checksum) VALUES (%s, 'x', 'x')",
+            (other,),
+        )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with WorkerProcess(dsn, "--port", str(port)) as waiting:
+        wait_until(lambda: remedy in waiting.log, within_s=15, what="a warning")
+        status, text = probe(port, "/readyz")
+        assert (status, probe(port, "/livez")[0]) == (503, 200)
+        assert f"version {other}" in text
+        assert f"speaks {newest}" in text
+        assert waiting.stop(within_s=5) == 0
+
+
+def test_wrong_usage_exits_with_2_and_help_teaches(dsn: str) -> None:
+    assert run_command(dsn, "worker", "--concurrency", "many").returncode == 2
+    assert run_command(dsn).returncode == 2
+    for command in ((), ("worker",), ("enqueue",), ("dead", "purge"), ("db", "start")):
+        done = run_command(dsn, *command, "--help")
+        assert done.returncode == 0
+        assert "queueworker" in done.stdout
+
+
+def test_bad_values_are_one_line(dsn: str) -> None:
+    assert_one_line(worker(dsn, "--app", APP, "--concurrency", "0"), "--concurrency")
+    assert_one_line(worker(dsn, "--app", APP, "--queue", "mail:0"), "mail:0")
+    assert_one_line(worker(dsn, "--app", APP, QUEUEWORKER_POLL_S="soon"), "QUEUEWORKER_POLL_S")
+    task = ("enqueue", "--queue", "q", "--task", "t", "--args")
+    assert_one_line(run_command(dsn, *task, "{to: me}"), "--args")
+    assert_one_line(run_command(dsn, *task, "[1]"), "object")
+
+
+def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> None:
+    done = run_command(dsn, "enqueue", "--queue", "mail", "--task", "noop", "--count", "2500")
+
+    assert (done.returncode, done.stdout) == (0, "2500 jobs\n")
+    assert bench.one("SELECT count(*) FROM queueworker.job") == 2500
+    assert bench.one("SELECT count(DISTINCT xmin::text) FROM queueworker.job") == 1
+
+
+def test_a_delayed_job_is_scheduled_and_a_taken_key_enqueues_nothing(dsn: str) -> None:
+    one = ("enqueue", "--queue", "mail", "--task", "noop", "--unique-key", "k", "--delay", "60")
+    assert run_command(dsn, *one).stdout.strip().isdecimal()
+    assert "taken" in run_command(dsn, *one).stdout
+
+    (row,) = json.loads(run_command(dsn, "stats", "--json").stdout)
+    assert (row["queue"], row["ready"], row["scheduled"]) == ("mail", 0, 1)
+
+
+def test_dead_letters_are_listed_retried_and_purged(dsn: str, bench: Bench) -> None:
+    ids = bench.enqueue("fail", count=2)
+    with WorkerProcess(dsn):
+        bench.until_gone(*ids)
+    listed = run_command(dsn, "dead", "list", "--queue", "mail")
+    assert listed.stdout.count("LookupError: broken") == 2
+
+    retried = run_command(dsn, "dead", "retry", "--queue", "mail", "--id", str(ids[0]))
+    assert retried.stdout.startswith("1 dead")
+    assert bench.state(ids[0]) == ("ready", 0)
+    assert_one_line(run_command(dsn, "dead", "purge", "--queue", "mail"), "1 dead", "--yes")
+    assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 1
+    assert run_command(dsn, "dead", "purge", "--queue", "mail", "--yes").returncode == 0
+    assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 0
+
+
+def test_queues_are_created_listed_paused_and_resumed(dsn: str) -> None:
+    assert run_command(dsn, "queue", "create", "mail").returncode == 0
+    assert "mail" in run_command(dsn, "queue", "list").stdout
+    assert run_command(dsn, "queue", "pause", "mail").returncode == 0
+    assert "paused" in run_command(dsn, "stats").stdout
+    assert run_command(dsn, "queue", "resume", "mail").returncode == 0
+    assert "paused" not in run_command(dsn, "stats").stdout
+    assert_one_line(run_command(dsn, "queue", "pause", "nothing"), "nothing", "queue list")
+
+
+def test_stats_are_watched_until_interrupted(dsn: str, bench: Bench) -> None:
+    bench.enqueue("noop")
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "queueworker", "stats", "--watch"],
+        env=environment(dsn, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stdout is not None
+        headers = 0
+        while headers < 2:
+            headers += "QUEUE" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(5) == 130
+
+
+def test_a_database_is_started_printed_migrated_and_stopped(tmp_path: Path) -> None:
+    path = ("--path", str(tmp_path / "pg"))
+    try:
+        started = run_command("", "db", "start", *path)
+        dsn = started.stdout.strip()
+        assert len(started.stdout.splitlines()) == 1
+        assert run_command("", "db", "dsn", *path).stdout.strip() == dsn
+        assert run_command(dsn, "migrate", "--create-roles").returncode == 0
+        assert "nothing to do" in run_command(dsn, "migrate").stdout
+        with psycopg.connect(dsn) as conn:
+            assert conn.execute("SELECT count(*) FROM queueworker.jobs").fetchone() == (0,)
+    finally:
+        assert "stopped" in run_command("", "db", "stop", *path).stdout
+    assert_one_line(run_command("", "db", "dsn", *path), "queueworker db start")

@@ -1,0 +1,96 @@
+"""Handlers run in the loop, in threads or in processes, and are stopped at their deadline."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from tests.support.waiting import wait_until
+from tests.support.worker_process import Bench, WorkerProcess
+
+
+@pytest.fixture
+def bench(dsn: str) -> Iterator[Bench]:
+    with Bench(dsn) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("task", ["nap", "thread_nap", "process_nap"])
+def test_a_job_past_its_timeout_is_dead_and_its_result_is_refused(
+    dsn: str, bench: Bench, task: str
+) -> None:
+    (job,) = bench.enqueue(task, seconds=3.0, timeout_s=1.0)
+    with WorkerProcess(dsn):
+        bench.until_noted(job)
+        bench.until("SELECT count(*) = 1 FROM queueworker.dead_job", within_s=2.5)
+        if task == "thread_nap":
+            bench.until_noted(job, "end")  # the thread goes on; nothing else can stop it
+
+    assert bench.one("SELECT kind || ' ' || error FROM queueworker.dead_job") == (
+        "timeout timed out after 1 s"
+    )
+    assert bench.one("SELECT sum(succeeded) FROM queueworker.queue_counter") == 0
+
+
+def test_a_late_process_is_killed_with_all_that_it_started(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("process_nap", seconds=60, timeout_s=1.0)
+    with WorkerProcess(dsn):
+        bench.until_noted(job)
+        (note,) = bench.notes(job)
+        grandchild = int(note.removeprefix("start "))
+        bench.until_gone(job)
+        wait_until(lambda: not is_running(grandchild), within_s=5, what="the grandchild's end")
+
+
+def test_children_end_with_their_killed_worker(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("process_nap", seconds=5)
+    with WorkerProcess(dsn) as worker:
+        bench.until_noted(job)
+        child = int(bench.conn.execute("SELECT worker FROM ledger").fetchall()[0][0])
+        assert child != worker.process.pid
+        worker.process.kill()
+        wait_until(lambda: not is_running(child), within_s=3, what="the child's end")
+
+
+def test_a_child_that_dies_fails_its_job_and_nothing_else(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("segfault")
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(job)
+        (after,) = bench.enqueue("process_nap", seconds=0)
+        bench.until_gone(after)
+        assert worker.process.poll() is None
+
+    assert "SIGSEGV" in bench.one("SELECT error FROM queueworker.dead_job")
+    assert bench.crash_count(job) in (-1, 0)
+
+
+def test_threads_run_side_by_side(dsn: str, bench: Bench) -> None:
+    with WorkerProcess(dsn, concurrency=4) as worker:
+        worker.ready()
+        began_s = time.monotonic()
+        ids = bench.enqueue("thread_nap", count=4, seconds=1.0)
+        bench.until_gone(*ids)
+        took_s = time.monotonic() - began_s
+
+    assert took_s < 3.0
+
+
+def test_a_worker_full_of_hanging_threads_says_that_it_is_not_alive(dsn: str, bench: Bench) -> None:
+    ids = bench.enqueue("thread_nap", count=2, seconds=6, timeout_s=0.3)
+    with WorkerProcess(dsn, concurrency=2) as worker:
+        worker.ready()
+        bench.until_gone(*ids)
+        wait_until(lambda: worker.probe("/livez")[0] == 503, within_s=2, what="not live")
+        assert "threads" in worker.probe("/livez")[1]
+        (after,) = bench.enqueue("quick")
+        bench.until_noted(after, "quick", within_s=10)  # a thread that comes back frees its slot
+        assert worker.probe("/livez")[0] == 200
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - a proc file
+        return stat.read().rpartition(")")[2].split()[0] != "Z"
