@@ -7,6 +7,7 @@ removed by hand when one is deleted.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -53,7 +54,8 @@ class Metrics:
         self.leader = Gauge(
             "queueworker_leader", "1 while this replica may write.", registry=registry
         )
-        self.build = Info("queueworker_build", "Version of the operator.", registry=registry)
+        build = Info("queueworker_build", "Version of the operator.", registry=registry)
+        build.info({"version": version("queueworker")})
         self.metric_read_seconds = Histogram(
             "queueworker_metric_read_seconds",
             "Time to read the lag of all queues of a database.",

@@ -419,16 +419,49 @@ def test_a_missing_target_is_told_and_the_others_go_on(dsn: str) -> None:
     run(scene())
 
 
-def test_a_pod_that_died_loses_its_lease_at_once(dsn: str) -> None:
+def test_a_target_that_hangs_holds_up_nobody_else(dsn: str) -> None:
+    class Hanging(PodTarget):
+        async def scale(self, desired: int) -> None:
+            self.writes.append((time.monotonic(), desired))
+            await asyncio.Event().wait()
+
+    async def scene() -> None:
+        hanging, sound = Hanging(dsn, ("mail",)), PodTarget(dsn, ("reports",))
+        assignments = [
+            assigned(hanging),
+            Assignment(key="default/sound", queues=("reports",), policy=POLICY, target=sound),
+        ]
+        async with sound.running(), looping(dsn, assignments) as (_, reports):
+            await enqueue(dsn, 10)
+            await reports.next(2, key="default/sound")
+            await enqueue(dsn, 500, "reports")
+            began_s = time.monotonic()
+            await reports.until(lambda report: report.written is not None, key="default/sound")
+            took_s = time.monotonic() - began_s
+            await reports.next(3, key="default/sound")
+
+        assert len(hanging.writes) == 1
+        assert took_s < 2.5
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("age", "reports_until_gone"), [("1 hour", 3), ("0 s", 10)])
+def test_a_pod_that_died_loses_its_lease_at_once_and_a_young_one_soon(
+    dsn: str, age: str, reports_until_gone: int
+) -> None:
     async def scene() -> None:
         target = PodTarget(dsn, ("mail",))
         async with (
             target.running(2),
             looping(dsn, [assigned(target, fixed(2))]) as (_, reports),
         ):
+            await execute(
+                dsn, "UPDATE queueworker.worker SET started_at = started_at - %s::interval", age
+            )
             await reports.next()
             target.crash("worker-0")
-            await reports.next(3)
+            await reports.next(reports_until_gone)
             rows = await execute(dsn, "SELECT pod FROM queueworker.worker ORDER BY pod")
 
         assert rows == [("worker-1",), ("worker-2",)]

@@ -73,6 +73,13 @@ def test_decisions_are_counted_by_direction_and_reason() -> None:
     assert value(registry, "decisions_total", direction="out", reason="Backlog") == 1
 
 
+def test_the_version_is_told() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+
+    assert [name for name, _ in scrape(registry)].count("queueworker_build_info") == 1
+
+
 def test_two_operators_in_one_process_do_not_share_metrics() -> None:
     one, other = CollectorRegistry(), CollectorRegistry()
     Metrics(one).publish("default/mail", published())

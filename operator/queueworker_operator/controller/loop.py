@@ -49,6 +49,7 @@ class DatabaseLoop:
         )
         self._watches: dict[str, Watch] = {}
         self._ended: list[Watch] = []
+        self._steps: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._pace = Pace(
             read_at_s=clock() - settings.read_every_s, early_left=settings.early_reads
@@ -93,7 +94,7 @@ class DatabaseLoop:
         self._woken.clear()
         reading = await self._read()
         watches = tuple(self._watches.values())
-        await asyncio.gather(*(self._step(watch, reading) for watch in watches))
+        await self._step_all(watches, reading)
         if self._ports.may_write() and reading.trouble is None:
             await self._attempt("tend queues without workers", self._tend(reading))
             await self._attempt("undo drains", self._release_ended())
@@ -119,15 +120,28 @@ class DatabaseLoop:
         self._ports.metrics.metric_read_seconds.observe(self._ports.clock() - began_s)
         return Reading(read_at_s=began_s, lags=lags)
 
-    async def _step(self, watch: Watch, reading: Reading) -> None:
+    async def _step_all(self, watches: Sequence[Watch], reading: Reading) -> None:
+        """Step all side by side; one that is slow goes on alone and is left out meanwhile."""
+        for watch in watches:
+            key = watch.assignment.key
+            if key not in self._steps:
+                self._steps[key] = asyncio.create_task(self._step(key, watch, reading))
+        if self._steps:
+            await asyncio.wait(
+                tuple(self._steps.values()), timeout=self._ports.settings.read_every_s
+            )
+
+    async def _step(self, key: str, watch: Watch, reading: Reading) -> None:
         """Run one step behind a bulkhead: its failure or its slowness is its own."""
         try:
             async with asyncio.timeout(self._ports.settings.step_deadline_s):
                 await step(self._ports, watch, reading)
         except Exception as exc:
             if watch.reported != BROKEN:
-                logger.exception("%s: a tick failed", watch.assignment.key)
+                logger.exception("%s: a tick failed", key)
             await self._attempt("report a failed tick", self._report_failure(watch, exc))
+        finally:
+            self._steps.pop(key, None)
 
     async def _report_failure(self, watch: Watch, error: Exception) -> None:
         if self._ports.may_write():
@@ -201,6 +215,10 @@ class DatabaseLoop:
 
     async def _finish(self) -> None:
         """Leave nothing behind that only this loop would undo."""
+        steps = tuple(self._steps.values())
+        for task in steps:
+            task.cancel()
+        await asyncio.gather(*steps, return_exceptions=True)
         try:
             async with asyncio.timeout(FINISH_WITHIN_S):
                 if self._ports.may_write():

@@ -128,11 +128,13 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
     gone = watch.assignment.target.take_gone()
     if not ports.may_write():
         return
-    watch.note_gone(gone)
-    if not watch.gone:
+    now_s = ports.clock()
+    watch.note_gone(gone, now_s)
+    pods = watch.gone_by(now_s)
+    if not pods:
         return
     try:
-        released = await ports.source.end_lease(watch.gone)
+        released = await ports.source.end_lease(pods)
     except GrantMissing as exc:
         logger.warning("%s: leases of dead pods end by themselves: %s", watch.assignment.key, exc)
         released = 0
@@ -140,7 +142,7 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
         return  # tried again at the next tick
     if released:
         logger.info("%s: %d jobs of dead pods are ready again", watch.assignment.key, released)
-    watch.gone = ()
+    watch.forget_gone(now_s)
 
 
 def report_of(

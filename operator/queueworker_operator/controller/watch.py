@@ -15,6 +15,8 @@ FORMAT = 1
 # The caches show a write of ours after milliseconds; after this long they are believed again.
 WRITE_SEEN_WITHIN_S = 3.0
 MOST_GONE = 1000
+# The database spares workers younger than 5 s (a new pod may have a dead one's name): ask again.
+ASK_AGAIN_AFTER_S = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class Watch:
     recorded: tuple[int, Reason] | None = None
     recorded_at_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
-    gone: tuple[str, ...] = ()
+    gone: tuple[tuple[str, float], ...] = ()
 
     @property
     def has_learned(self) -> bool:
@@ -68,9 +70,18 @@ class Watch:
         self.asked = desired
         self.asked_at_s = now_s
 
-    def note_gone(self, pods: Collection[str]) -> None:
-        """Add pods whose leases are to be ended."""
-        self.gone = (*self.gone, *pods)[-MOST_GONE:]
+    def note_gone(self, pods: Collection[str], now_s: float) -> None:
+        """Add pods whose leases are to be ended: now, and once more later."""
+        due = [(pod, at_s) for pod in pods for at_s in (now_s, now_s + ASK_AGAIN_AFTER_S)]
+        self.gone = (*self.gone, *due)[-MOST_GONE:]
+
+    def gone_by(self, now_s: float) -> tuple[str, ...]:
+        """Name the pods whose leases are to be ended now."""
+        return tuple(pod for pod, at_s in self.gone if at_s <= now_s)
+
+    def forget_gone(self, now_s: float) -> None:
+        """Note that the leases of the pods of `gone_by` were ended."""
+        self.gone = tuple((pod, at_s) for pod, at_s in self.gone if at_s > now_s)
 
     def stand_by(self) -> None:
         """Forget what only a leader does; the next leader takes it over from the database."""
