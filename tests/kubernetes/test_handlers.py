@@ -169,6 +169,21 @@ def test_a_secret_without_the_key_names_the_key(place: Place, start: Start, dsn:
     assert "no key dsn" in told["message"]
 
 
+def test_a_rotated_secret_is_read_again_as_soon_as_the_database_refuses_the_old_one(
+    place: Place, start: Start, dsn: str, conn: Connection
+) -> None:
+    enqueue(conn, 200)
+    outdated = dsn.replace("user=postgres", "user=rotated_away")
+    place.apply(deployment(), queue_worker(), secret(outdated))
+    start()
+    told = place.await_condition("MetricsAvailable", "AccessRefused")
+    assert "check the Secret" in told["message"]
+
+    place.apply(secret(dsn))
+
+    wait_until(lambda: place.replicas() > 0, within_s=20, what="scaled with the new Secret")
+
+
 def test_an_unreachable_database_holds_the_replicas_and_hides_the_password(
     place: Place, start: Start
 ) -> None:
@@ -285,6 +300,32 @@ def test_kubectl_scale_of_the_resource_overrides_by_hand(
 
     place.await_replicas(5)
     assert place.condition("Paused")["reason"] == "ManualReplicas"
+
+
+def ticks(operator: Operator) -> float:
+    """Give how often the database was read so far."""
+    lines = operator.get("/metrics")[1].splitlines()
+    name = "queueworker_metric_read_seconds_count"
+    return next(float(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def test_nothing_is_written_while_nothing_changes(
+    place: Place, start: Start, dsn: str, conn: Connection
+) -> None:
+    conn.execute("SELECT queueworker.ensure_queue('mail')")
+    place.apply(deployment(), queue_worker(), secret(dsn))
+    operator = start()
+    place.await_condition("Ready", "AsExpected")
+    settled = ticks(operator) + 7  # the reason settles within the first observation, after 5 s
+    wait_until(lambda: ticks(operator) >= settled, within_s=30, what="7 ticks")
+    kinds = ("queueworker/mail", "deployment/mail-worker")
+    before = [place.get(*kind.split("/"))["metadata"]["resourceVersion"] for kind in kinds]
+
+    wait_until(lambda: ticks(operator) >= settled + 6, within_s=30, what="6 ticks more")
+
+    after = [place.get(*kind.split("/"))["metadata"]["resourceVersion"] for kind in kinds]
+    assert after == before
+    assert place.events() == []
 
 
 def test_a_restart_alone_changes_nothing(

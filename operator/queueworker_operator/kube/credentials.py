@@ -6,7 +6,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ class Credentials:
     namespace: str = "default"
     ca: str | None = None
     insecure: bool = False
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     token_path: Path | None = None
     certificate: str | None = None
-    private_key: str | None = None
+    private_key: str | None = field(default=None, repr=False)
 
     def bearer(self) -> str | None:
         """Give the token as it is now; None means the client certificate is the identity."""

@@ -1,0 +1,104 @@
+"""How the operator finds its cluster, and what it says when it cannot."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from queueworker_operator.errors import InvalidSettings
+from queueworker_operator.kube import Credentials, find_credentials
+
+SERVER = "https://192.0.2.1:6443"
+
+
+def write(path: Path, *, cluster: dict[str, Any] | None = None, **user: Any) -> dict[str, str]:
+    config = {
+        "current-context": "here",
+        "contexts": [
+            {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}
+        ],
+        "clusters": [{"name": "c", "cluster": {"server": SERVER} | (cluster or {})}],
+        "users": [{"name": "u", "user": user}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return {"KUBECONFIG": str(path)}
+
+
+def test_a_token_and_its_namespace_are_read(tmp_path: Path) -> None:
+    found = find_credentials(write(tmp_path / "config", token="abc"))
+
+    assert (found.server, found.namespace, found.bearer()) == (SERVER, "shop", "abc")
+
+
+def test_a_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first\n")
+    found = find_credentials(write(tmp_path / "config", tokenFile="token"))
+    assert found.bearer() == "first"
+
+    (tmp_path / "token").write_text("second\n")
+
+    assert found.bearer() == "second"
+
+
+def test_inline_certificates_are_decoded(tmp_path: Path) -> None:
+    inline = base64.b64encode(b"PEM").decode()
+    user = {"client-certificate-data": inline, "client-key-data": inline}
+    environ = write(tmp_path / "config", cluster={"certificate-authority-data": inline}, **user)
+
+    found = find_credentials(environ)
+
+    assert (found.ca, found.certificate, found.private_key) == ("PEM", "PEM", "PEM")
+    assert found.bearer() is None
+
+
+def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
+    first = write(tmp_path / "a", token="first")["KUBECONFIG"]
+    second = write(tmp_path / "b", token="second")["KUBECONFIG"]
+
+    assert find_credentials({"KUBECONFIG": f"{first}:{second}"}).bearer() == "first"
+
+
+def test_the_home_folders_config_is_the_last_resort(tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    write(tmp_path / ".kube" / "config", token="home")
+
+    assert find_credentials({"HOME": str(tmp_path)}).bearer() == "home"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty"),
+        ("[", "is it YAML"),
+        ("{}", "no current context"),
+        ("current-context: x", "names a context 'x'"),
+    ],
+)
+def test_a_damaged_kubeconfig_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "config").write_text(text)
+
+    with pytest.raises(InvalidSettings, match=told):
+        find_credentials({"KUBECONFIG": str(tmp_path / "config")})
+
+
+def test_a_login_by_plugin_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    environ = write(tmp_path / "config", exec={"command": "aws"})
+
+    with pytest.raises(InvalidSettings, match="use a token"):
+        find_credentials(environ)
+
+
+def test_no_cluster_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="set KUBECONFIG"):
+        find_credentials({"HOME": str(tmp_path)})
+
+
+def test_a_missing_token_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="cannot read the token"):
+        Credentials(server=SERVER, token_path=tmp_path / "absent").bearer()
+
+
+def test_credentials_show_no_token() -> None:
+    assert "abc" not in repr(Credentials(server=SERVER, token="abc", private_key="abc"))
