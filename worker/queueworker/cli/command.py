@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 def add_command(
-    commands: "Commands", name: str, purpose: str, example: str = ""
+    commands: Commands, name: str, purpose: str, example: str = ""
 ) -> argparse.ArgumentParser:
     """Add a command whose help ends with an example."""
     epilog = f"example:\n  {example}" if example else None

@@ -8,7 +8,7 @@ from queueworker.cli.command import Commands, add_command
 DEFAULT_PATH = ".queueworker/pg"
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the commands."""
     parser = add_command(commands, "db", "run an embedded Postgres (extra `embedded`)")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)

@@ -9,7 +9,7 @@ from queueworker.store import DeadJob
 ERROR_WIDTH = 100
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the commands."""
     parser = add_command(commands, "dead", "list, retry or purge dead letters")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)

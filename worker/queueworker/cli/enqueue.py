@@ -12,7 +12,7 @@ from queueworker.settings import Settings
 from queueworker.store import connect_sync
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(
         commands,

@@ -6,7 +6,7 @@ from queueworker.cli.command import Commands, add_command, ask, table, to_json
 from queueworker.errors import InvalidSetting
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the commands."""
     parser = add_command(commands, "queue", "create, list, pause or resume queues")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)

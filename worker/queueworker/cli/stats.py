@@ -25,7 +25,7 @@ CLEAR_SCREEN = "\033[2J\033[H"
 EVERY_S = 1.0
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(
         commands,

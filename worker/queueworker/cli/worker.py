@@ -12,7 +12,7 @@ from queueworker.settings import LogFormat, QueueShare, Settings
 from queueworker.worker import Worker
 
 
-def add_to(commands: "Commands") -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(
         commands,
