@@ -135,6 +135,17 @@ def test_pods_already_starting_are_not_asked_for_twice() -> None:
         assert (again.desired, again.reason) == (asked, Reason.STEADY)
 
 
+def test_pods_that_are_asked_for_and_not_created_yet_count_as_starting() -> None:
+    asked = Replicas(current=10)
+    known = learned(service_s=2.0)
+
+    same = decided(POLICY, known, sample(1.0, ready=700, oldest_age_s=1.0), asked)
+    more = decided(POLICY, known, sample(1.0, ready=7000, oldest_age_s=1.0), asked)
+
+    assert same.desired == 10  # 500 by new pods within the 10 s they would have, 750 by these
+    assert more.desired > 10
+
+
 def test_what_is_not_enough_at_the_maximum_says_so() -> None:
     policy = replace(POLICY, max_replicas=4)
     seen = sample(1.0, ready=100_000, oldest_age_s=1.0)

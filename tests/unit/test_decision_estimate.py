@@ -56,6 +56,15 @@ def test_a_burst_is_forgotten_after_two_minutes_without_arrivals() -> None:
     assert observed(State(), ticks([2000] + [0] * 24)).arrivals.rate_per_s < 0.04
 
 
+def test_a_sudden_rise_is_followed_at_once_when_the_promise_is_tight() -> None:
+    known = learned(rate_per_s=10.0, tight=True)
+    policy = replace(POLICY, start_within_s=5.0)
+
+    state = observed(known, ticks([300] * 6)[1:], policy=policy)
+
+    assert state.arrivals.rate_per_s > 40.0
+
+
 def test_a_missed_observation_does_not_change_the_rate() -> None:
     samples = ticks([50] * 40)
 

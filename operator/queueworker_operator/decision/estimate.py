@@ -170,11 +170,17 @@ def _dispersion(ticks: tuple[float, ...]) -> float:
     return min(max(steps / 2 / arrived, 1.0), 25.0)
 
 
+def _minutes(ticks: tuple[float, ...]) -> tuple[float, float]:
+    """Give the jobs of the last minute and of the one before it."""
+    return sum(ticks[-_TICKS_A_MINUTE:]), sum(ticks[-_TICKS_FOR_TREND:-_TICKS_A_MINUTE])
+
+
 def _most_per_s(ticks: tuple[float, ...], dispersion: float) -> float:
-    """Bound the rate by the last two minutes plus two deviations: a burst is forgotten by then."""
-    if len(ticks) < _TICKS_FOR_TREND:
+    """Bound a rate that does not rise by two minutes plus two deviations: bursts are forgotten."""
+    last, previous = _minutes(ticks)
+    if len(ticks) < _TICKS_FOR_TREND or last > previous:
         return math.inf
-    arrived = sum(ticks[-_TICKS_FOR_TREND:])
+    arrived = last + previous
     most = arrived + 2 * math.sqrt(dispersion * arrived) + 4
     return most / (_TICKS_FOR_TREND * OBSERVE_EVERY_S)
 
@@ -183,8 +189,7 @@ def _slope_per_s2(ticks: tuple[float, ...], dispersion: float) -> float:
     """Give the trend when two minutes differ by more than 2 deviations, shrunk by its noise."""
     if len(ticks) < _TICKS_FOR_TREND:
         return 0.0
-    last = sum(ticks[-_TICKS_A_MINUTE:])
-    previous = sum(ticks[-_TICKS_FOR_TREND:-_TICKS_A_MINUTE])
+    last, previous = _minutes(ticks)
     score = (last - previous) / math.sqrt(dispersion * (last + previous) + 1)
     if abs(score) <= _TREND_SIGNIFICANCE:
         return 0.0
