@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller import DatabaseLoop
 from queueworker_operator.handlers import watch
-from queueworker_operator.handlers.dispatch import Dispatcher
+from queueworker_operator.handlers.dispatch import Dispatcher, NewTarget
 from queueworker_operator.handlers.health import Health
-from queueworker_operator.handlers.loops import Loops
+from queueworker_operator.handlers.loops import Loops, NewLoop
 from queueworker_operator.handlers.relist import Relisting
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.secrets import Database, Secrets
@@ -30,6 +30,7 @@ from queueworker_operator.target.deployment import DeploymentTarget
 
 logger = logging.getLogger(__name__)
 
+CLOCK = time.monotonic
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -67,40 +68,20 @@ async def operate(settings: Settings, credentials: Credentials) -> None:
 
 def build(settings: Settings, credentials: Credentials, client: Client) -> Parts:
     """Make all parts and tell them of each other."""
-    registry, clock = CollectorRegistry(), time.monotonic
-    metrics = Metrics(registry, clock)
-    roster, cache = Roster(), ClusterCache(clock, time.time)
-    leader = Leader(
-        client,
-        namespace=settings.leader_namespace or credentials.namespace,
-        identity=f"{settings.identity or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
-        clock=clock,
-    )
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, CLOCK)
+    roster, cache = Roster(), ClusterCache(CLOCK, time.time)
+    leader = candidate(settings, credentials, client)
     metrics.leader.set_function(lambda: float(leader.may_write()))
-    statuses = StatusWriter(client, roster, cache, may_write=leader.may_write, clock=clock)
-
-    def new_loop(database: Database) -> DatabaseLoop:
-        source = PostgresLag(database.dsn, database.listen_dsn, settings.database)
-        return DatabaseLoop(
-            source,
-            statuses,
-            may_write=leader.may_write,
-            settings=settings.loop,
-            clock=clock,
-            metrics=metrics,
-        )
-
-    def new_target(namespace: str, name: str) -> DeploymentTarget:
-        return DeploymentTarget(cache, client, namespace=namespace, name=name, clock=clock)
-
-    loops = Loops(new_loop)
+    statuses = StatusWriter(client, roster, cache, may_write=leader.may_write, clock=CLOCK)
+    loops = Loops(loop_maker(settings, statuses, leader, metrics))
     dispatcher = Dispatcher(
         roster,
         cache,
-        secrets=Secrets(client, clock=clock, random_unit=random.random),
+        secrets=Secrets(client, clock=CLOCK, random_unit=random.random),
         loops=loops,
         statuses=statuses,
-        new_target=new_target,
+        new_target=target_maker(cache, client),
     )
     statuses.on_access_refused = dispatcher.reread_secret
     return Parts(
@@ -111,10 +92,47 @@ def build(settings: Settings, credentials: Credentials, client: Client) -> Parts
         relisting=Relisting(
             client, roster, cache, namespaces=places(settings, credentials), wake=dispatcher.wake
         ),
-        health=Health(clock=clock, ticked_at_s=loops.ticked_at_s, registry=registry),
+        health=Health(clock=CLOCK, ticked_at_s=loops.ticked_at_s, registry=registry),
         roster=roster,
         cache=cache,
     )
+
+
+def candidate(settings: Settings, credentials: Credentials, client: Client) -> Leader:
+    """Make the candidate for the Lease; its identity is new at each start."""
+    return Leader(
+        client,
+        namespace=settings.leader_namespace or credentials.namespace,
+        identity=f"{settings.identity or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        clock=CLOCK,
+    )
+
+
+def loop_maker(
+    settings: Settings, statuses: StatusWriter, leader: Leader, metrics: Metrics
+) -> NewLoop:
+    """Give what makes the loop of one database."""
+
+    def new_loop(database: Database) -> DatabaseLoop:
+        return DatabaseLoop(
+            PostgresLag(database.dsn, database.listen_dsn, settings.database),
+            statuses,
+            may_write=leader.may_write,
+            settings=settings.loop,
+            clock=CLOCK,
+            metrics=metrics,
+        )
+
+    return new_loop
+
+
+def target_maker(cache: ClusterCache, client: Client) -> NewTarget:
+    """Give what makes the target of one Deployment."""
+
+    def new_target(namespace: str, name: str) -> DeploymentTarget:
+        return DeploymentTarget(cache, client, namespace=namespace, name=name, clock=CLOCK)
+
+    return new_target
 
 
 def places(settings: Settings, credentials: Credentials) -> tuple[str | None, ...]:
