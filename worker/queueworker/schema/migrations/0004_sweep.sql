@@ -20,7 +20,7 @@ END $$;
 -- counts, at the third it is dead. Jobs that never started go back uncharged.
 CREATE FUNCTION queueworker.rescue_claim(lost queueworker.claim) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 DECLARE
   q queueworker.queue;
@@ -92,7 +92,7 @@ END $$;
 -- proven bound, so that dead entries under a long snapshot are not walked each second.
 CREATE FUNCTION queueworker.roll_up(of_queue int, after_stat bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
   WITH taken AS MATERIALIZED (
     DELETE FROM stat WHERE queue_id = of_queue AND id > after_stat RETURNING *
@@ -128,7 +128,7 @@ CREATE TYPE queueworker.swept_lane AS (lane int, floor bigint, first_ready_pos b
 CREATE FUNCTION queueworker.sweep_queue(of_queue int, lanes int[], most int = 10000)
 RETURNS SETOF queueworker.swept_lane
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

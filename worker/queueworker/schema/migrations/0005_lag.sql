@@ -10,7 +10,7 @@ CREATE TYPE queueworker.ready_count AS (
 -- beyond it what entered minus what was claimed), due rows, and rows of workers whose lease is over.
 CREATE FUNCTION queueworker.count_ready(q queueworker.queue, cap int = 2000) RETURNS queueworker.ready_count
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 DECLARE
   counted queueworker.ready_count;
@@ -81,7 +81,7 @@ END $$;
 -- Announced jobs: how many become due in each 5 s of the next 300 s (at most 20,000 are looked at).
 CREATE FUNCTION queueworker.count_due(q queueworker.queue, OUT due_5s int[], OUT scheduled bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 BEGIN
   EXECUTE format('WITH due AS (
@@ -107,7 +107,7 @@ END $$;
 -- The counters of a queue: rolled up, plus the rows that no sweep has added up yet.
 CREATE FUNCTION queueworker.count_events(of_queue int) RETURNS queueworker.queue_counter
 LANGUAGE sql STABLE SET search_path = pg_catalog, queueworker, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
   WITH fresh AS MATERIALIZED (
     SELECT s.* FROM queue AS q JOIN stat AS s ON s.queue_id = q.id AND s.id > q.safe_stat
