@@ -68,8 +68,7 @@ async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
                 row_factory=dict_row,
                 prepare_threshold=None,  # a pooler may move us to another server connection
             )
-            timeout_ms = round(settings.call_timeout_s * 1000)
-            await connection.execute(statement("session"), {"timeout_ms": timeout_ms})
+            await bound(connection, settings)
             return connection
     except psycopg.Error as exc:
         # `from None`: the original may quote parts of the DSN.
@@ -79,6 +78,16 @@ async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
             f"{describe(given)}: no connection within {settings.connect_timeout_s:g} s: "
             "check that the host is up and reachable"
         ) from None
+
+
+async def bound(connection: Connection, settings: DatabaseSettings) -> None:
+    """Bound the session's statements; a session that cannot be bounded is closed."""
+    try:
+        timeout_ms = round(settings.call_timeout_s * 1000)
+        await connection.execute(statement("session"), {"timeout_ms": timeout_ms})
+    except BaseException:  # a cancellation too must not leave it open
+        await connection.close()
+        raise
 
 
 def cut(connection: Connection) -> None:
