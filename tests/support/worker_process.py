@@ -201,6 +201,11 @@ class Bench:
         ).fetchone()
         return -1 if row is None else row[0]
 
+    def end_leases(self) -> None:
+        """Take all workers' leases away, and give their jobs to others."""
+        self.conn.execute("DELETE FROM queueworker.worker")
+        self.conn.execute("SELECT queueworker.rescue()")
+
     def one(self, query: str, *parameters: object) -> Any:
         row = self.conn.execute(query, parameters).fetchone()
         return None if row is None else row[0]

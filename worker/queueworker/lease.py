@@ -198,6 +198,8 @@ class LeaseKeeper:
 
     def _lose(self, reason: str) -> None:
         self.current = None
+        self._urgent.set()
+        self._changed.set()
         LEASE_LOST.inc()
         logger.warning("lease lost: %s; its jobs are stopped and their results refused", reason)
         self._events.lost()
