@@ -77,10 +77,12 @@ def test_announced_jobs_wake_a_pod_a_start_up_ahead() -> None:
     assert [pods(due_in_s) for due_in_s in (25, 60)] == [1, 0]
 
 
-def test_while_a_stream_is_remembered_the_last_pod_does_not_go_with_the_others() -> None:
+def test_a_cold_queue_goes_to_zero_at_once_from_any_size_though_a_stream_is_remembered() -> None:
     state = learned(start_up_s=20.0, rate_per_s=40.0, service_s=2.0)
 
-    assert [pods_after(100.0, POLICY, state, current=pods) for pods in (9, 1)] == [1, 0]
+    sizes = (9, 4, 2, 1)
+
+    assert [pods_after(100.0, POLICY, state, current=pods) for pods in sizes] == [0, 0, 0, 0]
 
 
 def test_stuck_jobs_keep_a_pod_but_unknown_tasks_do_not() -> None:

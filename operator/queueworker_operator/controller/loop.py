@@ -61,7 +61,7 @@ class DatabaseLoop:
         """Begin to watch a QueueWorker, or take over its new spec; what was learned stays."""
         watch = self._watches.get(assignment.key)
         if watch is not None and watch.assignment.target is assignment.target:
-            watch.assignment = assignment
+            watch.take(assignment)
         else:
             self.forget(assignment.key)
             self._watches[assignment.key] = Watch(assignment=assignment)

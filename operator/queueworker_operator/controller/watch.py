@@ -55,6 +55,15 @@ class Watch:
         """Tell whether there is something to store: nothing is, before the old was read."""
         return self.restored and self.observed_at_s is not None
 
+    def take(self, assignment: Assignment) -> None:
+        """Take over a new spec; with other queues the counters begin anew.
+
+        An added queue's history would else count as arrivals of this moment.
+        """
+        if assignment.queues != self.assignment.queues:
+            self.state = replace(self.state, last=None)
+        self.assignment = assignment
+
     def replicas(self, now_s: float) -> Replicas | None:
         """Read the target; a write that its caches do not show yet counts as done."""
         seen = self.assignment.target.read()

@@ -85,7 +85,7 @@ def decide(
     outlook = look(policy, state, sample, replicas)
     plan = make_plan(policy, state, outlook)
     if policy.min_replicas < 1:
-        plan = allow_zero(plan, warm=is_warm(policy, state, sample, outlook), current=current)
+        plan = allow_zero(plan, warm=is_warm(policy, state, sample, outlook))
     restrained = restrain(outlook, plan, state, replicas)
     verdict = Verdict(
         policy=policy,

@@ -50,11 +50,14 @@ def make_plan(policy: Policy, state: State, outlook: Outlook) -> Plan:
     )
 
 
-def allow_zero(plan: Plan, *, warm: bool, current: int) -> Plan:
-    """Keep at least one pod while warm; else let the last one go whatever the stream's memory."""
+def allow_zero(plan: Plan, *, warm: bool) -> Plan:
+    """Keep at least one pod while warm; else let all go at once, whatever the stream's memory.
+
+    In steps the memory would ask for pods again between two of them: 4, 2, 3, 0.
+    """
     if warm:
         return replace(plan, enough=max(plan.enough, 1), keep=max(plan.keep, 1))
-    return replace(plan, enough=plan.enough if current > 1 else 0, keep=0)
+    return replace(plan, enough=0, keep=0)
 
 
 def _tail(regime: Regime, lateness: float) -> float:

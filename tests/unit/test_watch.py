@@ -1,0 +1,32 @@
+"""What the loop remembers of an assignment when its spec changes."""
+
+from dataclasses import replace
+
+from tests.support.samples import sample
+from tests.support.targets import PodTarget
+
+from queueworker_operator.controller.watch import Assignment, Watch
+from queueworker_operator.decision.model import Policy
+from queueworker_operator.decision.state import State
+
+
+def watching(*queues: str) -> Watch:
+    target = PodTarget("", queues)
+    assignment = Assignment(key="shop/mail", queues=queues, policy=Policy(), target=target)
+    return Watch(assignment=assignment, state=State(last=sample(), observations=50))
+
+
+def test_the_history_of_an_added_queue_does_not_count_as_arrivals() -> None:
+    watch = watching("mail")
+    watch.take(replace(watch.assignment, queues=("mail", "reports")))
+
+    assert watch.state.last is None
+    assert watch.state.observations == 50
+
+
+def test_a_new_promise_keeps_what_was_learned() -> None:
+    watch = watching("mail")
+    before = watch.state
+    watch.take(replace(watch.assignment, policy=Policy(start_within_s=5)))
+
+    assert watch.state == before
