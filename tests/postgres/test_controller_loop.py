@@ -469,6 +469,23 @@ def test_a_pod_that_died_loses_its_lease_at_once_and_a_young_one_soon(
     run(scene())
 
 
+def test_the_new_worker_of_a_restarted_container_keeps_its_lease(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(1),
+            looping(dsn, [assigned(target, fixed(1))]) as (_, reports),
+        ):
+            before = await execute(dsn, "SELECT id FROM queueworker.worker")
+            target.restart("worker-0")
+            await reports.next(10)
+            after = await execute(dsn, "SELECT id FROM queueworker.worker")
+
+        assert after == before
+
+    run(scene())
+
+
 def test_a_due_job_is_backlog_though_no_worker_lives_to_promote_it(dsn: str) -> None:
     async def scene() -> None:
         await execute(

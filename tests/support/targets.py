@@ -138,6 +138,10 @@ class PodTarget:
         self._gone.append(name)
         self._resize(self._desired)
 
+    def restart(self, name: str) -> None:
+        """Tell that a container ended whose worker has already been replaced."""
+        self._gone.append(name)
+
     def _live(self) -> list[Pod]:
         return [pod for pod in self.pods_by_name.values() if not pod.ending]
 

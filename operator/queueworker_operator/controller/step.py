@@ -130,7 +130,9 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
         return
     now_s = ports.clock()
     watch.note_gone(gone, now_s)
-    pods = watch.gone_by(now_s)
+    # Asked again later: a pod that lives by then has restarted its container; spare its new worker.
+    alive = frozenset(watch.assignment.target.pods()).difference(gone)
+    pods = tuple(pod for pod in watch.gone_by(now_s) if pod not in alive)
     if not pods:
         return
     try:
