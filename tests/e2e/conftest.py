@@ -53,34 +53,8 @@ def pytest_runtest_makereport(
     report = yield
     operator = getattr(item, "funcargs", {}).get("operator")
     if report.when == "call" and report.failed and operator is not None:
-        report.sections.append(("cluster", describe(operator)))
+        report.sections.append(("cluster", operator.describe()))
     return report
-
-
-def describe(operator: OperatorRelease) -> str:
-    """Give resources, events and the operator's log as text."""
-    asked = [
-        ("get", "queueworkers,deployments,pods", "-o", "wide"),
-        (
-            "get",
-            "queueworkers",
-            "-o",
-            "jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}",
-        ),
-        ("get", "events", "--sort-by=.lastTimestamp"),
-    ]
-    parts: list[str] = []
-    with contextlib.suppress(CommandFailed):
-        parts.extend(operator.cluster.kubectl(*question) for question in asked)
-        parts.append(operator.log())
-    for pod in operator.cluster.find("pods", selector="app.kubernetes.io/name!=queueworker"):
-        name = pod["metadata"]["name"]
-        for when in ("--previous=true", "--previous=false"):
-            with contextlib.suppress(CommandFailed):
-                parts.append(
-                    f"{name}:\n{operator.cluster.kubectl('logs', name, '--tail=15', when)}"
-                )
-    return "\n".join(parts)
 
 
 @pytest.fixture
@@ -121,7 +95,7 @@ def operator(cluster: Cluster, images: Images, postgres: PostgresPod) -> Iterato
     try:
         release.install()
     except CommandFailed as failed:
-        pytest.fail(f"{failed}\n{describe(release)}")
+        pytest.fail(f"{failed}\n{release.describe()}")
     create_roles(postgres)
     yield release
     release.uninstall()
@@ -152,9 +126,7 @@ def install(operator: OperatorRelease, postgres: PostgresPod) -> Iterator[Instal
                 operator_dsn=postgres.dsn(database, OPERATOR_ROLE),
             )
             resources = resources_of(workload, operator.images.app, access)
-            for resource in resources:
-                name = resource["metadata"]["name"]
-                installed.callback(operator.cluster.delete, resource["kind"], name)
+            installed.callback(operator.cluster.delete, *resources)
             operator.cluster.apply(*resources)
             return Deployed(workload, operator.cluster, postgres)
 

@@ -11,12 +11,12 @@ STARTED = "SELECT worker FROM ledger WHERE note = 'started'"
 
 
 def test_a_long_job_survives_scale_in(install: Callable[[Workload], Deployed]) -> None:
-    deployed = install(Workload(name="longscale", slots=1, max_replicas=5, grace_s=100))
+    deployed = install(Workload(name="longscale", slots=1, start_within="60s", grace_s=100))
     deployed.enqueue(1, seconds=LONG_S)
     wait_until(lambda: deployed.query(STARTED), within_s=60, what="the long job has started")
 
     with deployed.watch() as watch:
-        deployed.enqueue(60, seconds=1.0)
+        deployed.enqueue(80, seconds=1.0)
         wait_until(
             lambda: watch.replicas[-1] < max(watch.replicas),
             within_s=120,

@@ -12,7 +12,7 @@ DECISIONS = "SELECT record FROM queueworker.decisions(%(key)s, 200)"
 
 
 def test_events_status_and_decisions_tell_the_same(install: Callable[[Workload], Deployed]) -> None:
-    deployed = install(Workload(name="reasons", slots=2, max_replicas=4))
+    deployed = install(Workload(name="reasons", slots=2, start_within="60s", max_replicas=4))
     with deployed.watch() as watch:
         deployed.enqueue(120, seconds=0.5)
         deployed.wait_for_jobs(within_s=120)

@@ -63,10 +63,11 @@ class Cluster:
         items: list[Resource] = listed["items"]
         return items
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete a resource and what it owns, wait until gone, accept that it never was."""
+    def delete(self, *resources: Resource) -> None:
+        """Delete resources, the last first, and what they own; wait until all are gone."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": resources[::-1]}
         options = ["--ignore-not-found", "--cascade=foreground", "--wait"]
-        self.kubectl("delete", kind, name, *options, within_s=120)
+        self.kubectl("delete", "-f", "-", *options, stdin=json.dumps(listed), within_s=120)
 
 
 def run(*command: str | Path, stdin: str | None = None, within_s: float = 60) -> str:

@@ -29,26 +29,7 @@ class Killer:
 
     def start(self) -> None:
         """Start the pod and wait until it can kill."""
-        self._cluster.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": self._name},
-                "spec": {
-                    "hostPID": True,
-                    "nodeName": self._victim["spec"]["nodeName"],
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [
-                        {
-                            "name": "killer",
-                            "image": self._image,
-                            "command": ["sleep", "600"],
-                            "securityContext": {"privileged": True, "runAsUser": 0},
-                        }
-                    ],
-                },
-            }
-        )
+        self._cluster.apply(self._pod())
         self._cluster.kubectl("wait", "--for=condition=Ready", f"pod/{self._name}")
 
     def kill(self) -> int:
@@ -59,4 +40,23 @@ class Killer:
 
     def stop(self) -> None:
         """Remove the pod."""
-        self._cluster.delete("pod", self._name)
+        self._cluster.delete(self._pod())
+
+    def _pod(self) -> Resource:
+        container = {
+            "name": "killer",
+            "image": self._image,
+            "command": ["sleep", "600"],
+            "securityContext": {"privileged": True, "runAsUser": 0},
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self._name},
+            "spec": {
+                "hostPID": True,
+                "nodeName": self._victim["spec"]["nodeName"],
+                "terminationGracePeriodSeconds": 0,
+                "containers": [container],
+            },
+        }

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from tests.support.cluster import Cluster, run
+from tests.support.cluster import Cluster, CommandFailed, run
 from tests.support.helm import helm_path
 from tests.support.images import Images, repository_and_tag
 from tests.support.tools import ROOT
 
 RELEASE = "queueworker"
 DEPLOYMENT = "deployment/queueworker"
+STATUSES = "jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}"
 CHART = ROOT / "charts" / "queueworker"
 
 
@@ -31,9 +32,26 @@ class OperatorRelease:
         """Uninstall; give what helm says."""
         return self._helm("uninstall", RELEASE, "--wait", "--timeout=60s")
 
-    def log(self) -> str:
-        """Give the end of the operator's log."""
-        return self.cluster.kubectl("logs", DEPLOYMENT, "--tail=200", "--all-containers")
+    def describe(self) -> str:
+        """Give resources, events and the pods' logs as text."""
+        asked: list[tuple[str, ...]] = [
+            ("get", "queueworkers,deployments,pods", "-o", "wide"),
+            ("get", "queueworkers", "-o", STATUSES),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", DEPLOYMENT, "--tail=200"),
+        ]
+        asked += [
+            ("logs", pod["metadata"]["name"], "--tail=15", when)
+            for pod in self.cluster.find("pods", selector="app.kubernetes.io/name!=queueworker")
+            for when in ("--previous=true", "--previous=false")
+        ]
+        return "\n".join(self._answer(*question) for question in asked)
+
+    def _answer(self, *question: str) -> str:
+        try:
+            return f"$ kubectl {' '.join(question)}\n{self.cluster.kubectl(*question)}"
+        except CommandFailed:
+            return ""  # no such pod any more, or no earlier container
 
     def _helm(self, *arguments: str) -> str:
         return run(helm_path(), *self.cluster.flags, *arguments, within_s=200)
