@@ -133,11 +133,14 @@ def test_several_queues_are_served_by_weight(dsn: str, bench: Bench) -> None:
     mails = bench.enqueue("nap", count=200, seconds=0.02)
     arguments = ("--queue", "mail:3", "--queue", "reports:1")
     with WorkerProcess(dsn, *arguments):
-        bench.until("SELECT count(*) >= 120 FROM ledger WHERE note IN ('start', 'report')")
-        served = bench.one("SELECT count(*) FROM ledger WHERE note = 'start'")
         bench.until_gone(*reports, *mails, within_s=30)
 
-    assert 60 <= served <= 119
+    # Of the first starts, while both queues had a backlog, three of four were of the heavier one.
+    served = bench.one(
+        "SELECT count(*) FILTER (WHERE note = 'start') FROM (SELECT note FROM ledger"
+        " WHERE note IN ('start', 'report') ORDER BY started_at LIMIT 160) AS first"
+    )
+    assert 100 <= served <= 140
 
 
 def test_a_suspect_runs_alone(dsn: str, bench: Bench) -> None:

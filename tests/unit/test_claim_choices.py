@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,10 +72,37 @@ def test_no_claim_ever_exceeds_slots_and_the_head_start(
 
 def test_weights_share_the_claims() -> None:
     sources = [source("mail", 3), source("reports", 1)]
-    chosen = Counter(choose(sources, now_s=0.0) for _ in range(400))
+    claimed = Counter[str]()
+    for _ in range(400):
+        chosen = choose(sources, now_s=0.0)
+        assert chosen is not None
+        count = share(8, chosen, sources, now_s=0.0)
+        chosen.found(count)
+        claimed[chosen.queue.name] += count
 
-    assert chosen[sources[0]] == 300
-    assert chosen[sources[1]] == 100
+    assert claimed["mail"] / claimed["reports"] == pytest.approx(3, rel=0.05)
+
+
+def test_a_queue_that_slept_does_not_catch_up() -> None:
+    sources = [source("mail"), source("reports")]
+    sources[0].due_s = 10.0
+    for _ in range(100):
+        sources[1].found(1)
+        choose(sources, now_s=0.0)
+    first = [choose(sources, now_s=20.0) for _ in range(1)]
+
+    assert sources[0].turn == sources[1].turn
+    assert first[0] in sources
+
+
+def test_a_wake_up_during_a_claim_is_not_slept_over() -> None:
+    woken, quiet = source("mail"), source("reports")
+    woken.wake(now_s=5.0)
+    for each in (woken, quiet):
+        each.found_nothing(now_s=5.0, is_listening=True)
+
+    assert woken.due_s == 5.0
+    assert quiet.due_s > 5.5
 
 
 def test_a_queue_that_sleeps_leaves_its_share_to_the_others() -> None:

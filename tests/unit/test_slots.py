@@ -136,3 +136,11 @@ def test_one_long_job_ends_the_fetching_ahead() -> None:
     worker.take(job(200))
     worker.end(200, service_s=10.0)
     assert worker.slots.ahead == 0
+
+
+def test_one_short_job_is_no_reason_to_fetch_hundreds() -> None:
+    worker = Worker(4)
+    worker.take(job(1))
+    worker.end(1, service_s=0.00001)
+
+    assert worker.slots.room() <= 5

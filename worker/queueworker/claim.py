@@ -68,8 +68,9 @@ class Source:
         self.queue = queue
         self.weight = weight
         self.hints = LaneHints()
-        self.credit = 0
+        self.turn = 0.0
         self.due_s = 0.0
+        self.is_woken = False
         self.has_asked = False
         self.is_flagged = False
         self._pace = pace
@@ -78,40 +79,41 @@ class Source:
     def wake(self, now_s: float) -> None:
         """Look at once, from the floors."""
         self.due_s = now_s
+        self.is_woken = True
         self._empty_claims = 0
         self.hints.lower(now_s)
 
     def swept(self, rows: Sequence[SweptLane], now_s: float) -> bool:
         """Take a sweep's findings; give whether there is something to claim."""
         is_behind = self.hints.swept(rows, now_s)
-        if is_behind or any(row.promoted for row in rows):
-            self.due_s = now_s
-            return True
-        return False
+        return is_behind or any(row.promoted for row in rows)
 
     def found_nothing(self, now_s: float, *, is_listening: bool) -> None:
-        """Sleep until a wake-up or the next poll."""
+        """Sleep until a wake-up or the next poll; not when one came during the claim."""
+        self.has_asked = False
+        if self.is_woken:
+            return
         unit = random.random()  # noqa: S311 - jitter
         delay_s = self._pace.delay_s(self._empty_claims, unit, is_listening=is_listening)
         self.due_s = now_s + delay_s
         self._empty_claims += 1
-        self.has_asked = False
 
-    def found(self) -> None:
-        """Look again as soon as there is room."""
+    def found(self, count: int) -> None:
+        """Look again as soon as there is room; what was claimed counts against the next turn."""
+        self.turn += count / self.weight
         self._empty_claims = 0
         self.has_asked = False
 
 
 def choose(sources: Sequence[Source], now_s: float) -> Source | None:
-    """Pick the next queue that is due: smooth weighted round robin (as nginx spreads load)."""
+    """Pick the due queue that has had the least for its weight (stride scheduling)."""
     due = [source for source in sources if source.due_s <= now_s]
     if not due:
         return None
-    for source in due:
-        source.credit += source.weight
-    chosen = max(due, key=lambda source: source.credit)
-    chosen.credit -= sum(source.weight for source in due)
+    chosen = min(due, key=lambda source: source.turn)
+    for source in sources:
+        # A queue that slept does not catch up on what it could not have used.
+        source.turn = max(source.turn, chosen.turn)
     return chosen
 
 
@@ -174,7 +176,7 @@ class Claimer:
         if not jobs:
             await self._found_nothing(source, now_s)
             return
-        source.found()
+        source.found(len(jobs))
         if source.is_flagged and len(jobs) >= limit:
             # A backlog: enqueues need not notify. Sleeping workers see it at their next poll.
             source.is_flagged = False
@@ -184,6 +186,7 @@ class Claimer:
         worker_id = self._hand.worker_id()
         if worker_id is None:
             return ()
+        source.is_woken = False
         began_s = time.monotonic()
         marked = self._hand.startable(limit)
         request = ClaimRequest(

@@ -85,6 +85,7 @@ class Slots:
         self._suspect: tuple[Batch, ClaimedJob] | None = None
         self._is_alone = False
         self._service_s: float | None = None
+        self._short_runs = 0
         self.held = 0
 
     @property
@@ -94,8 +95,8 @@ class Slots:
 
     @property
     def ahead(self) -> int:
-        """Give how many jobs to hold beyond the slots."""
-        return ahead_of(self.count, self._service_s)
+        """Give how many jobs to hold beyond the slots: no more than were seen to be short."""
+        return min(self._short_runs, ahead_of(self.count, self._service_s))
 
     def room(self) -> int:
         """Give how many jobs to claim now; none while a suspect is in hand."""
@@ -147,12 +148,7 @@ class Slots:
             return
         if not self.runs:
             self._is_alone = False
-        known_s = self._service_s
-        if known_s is None:
-            self._service_s = service_s
-        else:
-            weight = RISE if service_s > known_s else FALL
-            self._service_s = known_s + weight * (service_s - known_s)
+        self._measure(service_s)
         self.fill()
 
     def marked(self, batch: Batch, count: int) -> None:
@@ -204,6 +200,15 @@ class Slots:
         runs = [(run.source, run.job) for run in list(self.runs.values())]
         held = [(batch.source, job) for batch in list(self._batches) for job in list(batch.jobs)]
         return runs + held
+
+    def _measure(self, service_s: float) -> None:
+        self._short_runs = self._short_runs + 1 if service_s < HOLD_S else 0
+        known_s = self._service_s
+        if known_s is None:
+            self._service_s = service_s
+        else:
+            weight = RISE if service_s > known_s else FALL
+            self._service_s = known_s + weight * (service_s - known_s)
 
     def _suspect_is_next(self, batch: Batch) -> bool:
         return not self.runs and self.held == 1 and batch.marked >= batch.size
