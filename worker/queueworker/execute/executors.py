@@ -5,6 +5,7 @@ import logging
 from queueworker.execute import coroutine
 from queueworker.execute.call import Call, failure
 from queueworker.execute.process import ProcessExecutor
+from queueworker.execute.span import run_span
 from queueworker.execute.thread import ThreadExecutor
 from queueworker.job import Outcome
 from queueworker.task import Executor
@@ -26,6 +27,12 @@ class Executors:
 
     async def execute(self, call: Call) -> Outcome:
         """Run one call; whatever happens is an outcome."""
+        with run_span(call) as note:
+            outcome = await self._outcome(call)
+            note(outcome)
+        return outcome
+
+    async def _outcome(self, call: Call) -> Outcome:
         try:
             match call.task.executor:
                 case Executor.THREAD:
