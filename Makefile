@@ -22,8 +22,8 @@ test: venv lint ## every check that needs no root, no cluster and no tool build 
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
 	@hack/lint
 
-docs: venv ## write the reference pages that come from the resource definition and the chart
-	@$(BIN)/python hack/docs_reference.py
+docs: venv ## write the reference pages that come from the code, the resource definition and the chart
+	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py
 
 lock: venv ## pin all dependencies by hash
 	@hack/lock

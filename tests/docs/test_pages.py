@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,18 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     } - {"tasks"}
 
     assert named - known == set()
+
+
+def test_the_pages_made_from_the_code_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "hack/docs_commands.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def queue_workers() -> Iterator[tuple[Block, dict[str, object]]]:
