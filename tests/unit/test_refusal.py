@@ -102,3 +102,25 @@ def test_a_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
     assert CANARY not in repr(told.value)
     assert told.value.__cause__ is None
     assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://app:{CANARY}/x@db/mail",
+        f"postgresql://app:x/{CANARY}@db/mail",
+        f"postgresql://app:123/{CANARY}@db/mail",
+        f"postgresql://app:x@{CANARY}@db/mail",
+        f"postgresql://app@db:{CANARY}/mail",
+    ],
+)
+def test_a_password_that_libpq_takes_for_a_place_is_not_shown(dsn: str) -> None:
+    with pytest.raises(LagUnavailable, match="check the Secret") as told:
+        describe(parameters(dsn))
+
+    assert CANARY not in str(told.value)
+
+
+def test_several_hosts_and_an_abstract_socket_are_taken() -> None:
+    assert describe(parameters("postgresql://app@a:5432,b:5433/mail")).endswith("a,b:5432,5433")
+    assert parameters("host=@socket dbname=mail")["host"] == "@socket"

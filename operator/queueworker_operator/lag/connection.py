@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,9 @@ DEFAULTS: Mapping[str, str] = {
     "target_session_attrs": "read-write",
 }
 DEADLINE_MARGIN_S = 0.5
+NOT_A_DSN = "the DSN cannot be parsed: check the Secret"
+MISPLACED = f"{NOT_A_DSN}; write / and @ of a password as %2F and %40"
+PORTS = re.compile(r"[\d,]*")
 
 
 def parameters(dsn: str) -> dict[str, Any]:
@@ -41,9 +45,14 @@ def parameters(dsn: str) -> dict[str, Any]:
         LagUnavailable: it is no DSN; the message does not quote it.
     """
     try:
-        return {**DEFAULTS, **conninfo_to_dict(dsn)}
+        given = {**DEFAULTS, **conninfo_to_dict(dsn)}
     except psycopg.Error:
-        raise LagUnavailable("the DSN cannot be parsed: check the Secret") from None
+        raise LagUnavailable(NOT_A_DSN) from None
+    # libpq takes a raw / or @ as the password's end: its rest would be shown as host or database.
+    host, name = str(given.get("host", "")), str(given.get("dbname", ""))
+    if "@" in host[1:] + name or not PORTS.fullmatch(str(given.get("port", ""))):
+        raise LagUnavailable(MISPLACED)
+    return given
 
 
 def describe(given: Mapping[str, Any]) -> str:
