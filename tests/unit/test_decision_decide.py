@@ -1,6 +1,7 @@
 """What is decided, and what is said about it."""
 
 from dataclasses import replace
+from time import perf_counter
 
 import pytest
 from tests.support.samples import AT_S, learned, sample
@@ -350,3 +351,16 @@ def test_a_falling_stream_halves_the_forecast_at_most() -> None:
     )
 
     assert decision.forecast_rate_per_s == 20.0
+
+
+def test_an_absurd_number_of_slots_holds_nobody_up() -> None:
+    began_s = perf_counter()
+    decision, _ = decide(
+        Policy(),
+        learned(rate_per_s=1.0),
+        sample(6, ready=10, slots_per_pod=2**31),
+        Replicas(current=2, ready=2),
+    )
+
+    assert decision.slots == 10_000
+    assert perf_counter() - began_s < 5

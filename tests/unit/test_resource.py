@@ -128,6 +128,9 @@ def test_every_field_reaches_the_policy() -> None:
         ({"scaleTargetRef": None}, "spec.scaleTargetRef is missing"),
         ({"database": {}}, "spec.database.secretRef is missing"),
         ({"database": {"secretRef": {"name": ""}}}, "secretRef.name must be a text"),
+        ({"database": {"secretRef": {"name": "../../b/secrets/x"}}}, "must be a name of lower"),
+        ({"scaleTargetRef": {"name": "x/../../y"}}, "must be a name of lower-case"),
+        ({"queues": ["mail;"]}, "holds names of letters"),
     ],
 )
 def test_an_invalid_field_is_named_with_the_remedy(spec: dict[str, Any], message: str) -> None:
@@ -150,6 +153,7 @@ def test_a_body_without_a_spec_is_refused_not_a_crash(broken: dict[str, Any]) ->
         ({"env": [{"name": "QUEUEWORKER_CONCURRENCY", "valueFrom": {}}]}, None),
         ({"args": ["--concurrency"]}, None),
         ({"args": ["--concurrency", "many"]}, None),
+        ({"args": ["--concurrency", "9" * 5000]}, None),
         ({}, None),
     ],
 )
@@ -268,6 +272,15 @@ def test_an_event_carries_the_decisions_words() -> None:
     assert event["involvedObject"]["uid"] == "u"
     assert (event["type"], event["reason"]) == ("Normal", "Backlog")
     assert len(event["message"]) == 1024
+
+
+def test_an_event_of_a_very_long_name_still_has_a_valid_one() -> None:
+    long = body() | {"metadata": body()["metadata"] | {"name": "m" * 229 + "-" + "n" * 20}}
+    decision = Decision(desired=9, current=6, reason=Reason.BACKLOG, message="6->9")
+
+    event = decision_event(parse(long), decision, NOW, "suffix")
+
+    assert event["metadata"]["name"] == "m" * 229 + ".suffix"
 
 
 def claim(key: str, created_at: str, target: str, *queues: str, database: str = "db") -> Claim:

@@ -12,6 +12,7 @@ from queueworker_operator.decision.state import StartUp, State
 _FEWEST_FOR_VARIANCE = 10
 _OCCUPANCY_S = 120.0
 _LARGEST_VARIABILITY = 10.0
+_MOST_SLOTS = 10_000  # what spec.slotsPerPod may say; rows and templates are not bounded by anybody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Outlook:
 def slots_of(policy: Policy, state: State, sample: Sample) -> tuple[int, bool]:
     """Give the slots of one pod, and whether that is only assumed (no worker was ever seen)."""
     known = policy.slots_per_pod or sample.slots_per_pod or state.slots
-    return max(known or policy.default_slots, 1), not known
+    return min(max(known or policy.default_slots, 1), _MOST_SLOTS), not known
 
 
 def deadline_s(policy: Policy, regime: Regime, lateness: float) -> float:

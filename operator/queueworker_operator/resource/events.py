@@ -9,6 +9,7 @@ from queueworker_operator.resource.spec import ResourceSpec
 
 COMPONENT = "queueworker-operator"
 LONGEST_MESSAGE = 1024  # the API server refuses longer ones
+LONGEST_NAME = 230  # of 253; a suffix follows
 WARNINGS = {Reason.MAX_REPLICAS, Reason.NO_METRICS, Reason.PODS_NOT_STARTING}
 
 
@@ -27,10 +28,11 @@ def _event(
     spec: ResourceSpec, story: tuple[str, str, bool], now: str, suffix: str
 ) -> dict[str, Any]:
     reason, message, warning = story
+    name = spec.name[:LONGEST_NAME].rstrip("-.")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{spec.name}.{suffix}", "namespace": spec.namespace},
+        "metadata": {"name": f"{name}.{suffix}", "namespace": spec.namespace},
         "involvedObject": {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,

@@ -18,6 +18,8 @@ LONGEST_PROMISE_S = 86_400.0
 DEFAULT_SECRET_KEY = "dsn"  # noqa: S105 the key's name, not a secret
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h)){1,4}")
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_./-]+")
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
@@ -56,7 +58,7 @@ def parse(body: Body) -> ResourceSpec:
         created_at=str(meta.get("creationTimestamp", "")),
         queues=_queues(spec),
         policy=_policy(spec),
-        secret_name=_text(reference, "name", f"{SECRET_PATH}.name"),
+        secret_name=_name(reference, f"{SECRET_PATH}.name"),
         secret_key=_text(reference, "key", f"{SECRET_PATH}.key", DEFAULT_SECRET_KEY),
         target_name=_target_name(spec),
     )
@@ -115,6 +117,8 @@ def _queues(spec: Body) -> tuple[str, ...]:
         raise InvalidResource(f"spec.queues must list 1 to {MOST_QUEUES} queue names")
     if not all(isinstance(name, str) and 0 < len(name) <= LONGEST_QUEUE_NAME for name in queues):
         raise InvalidResource(f"spec.queues holds names of 1 to {LONGEST_QUEUE_NAME} characters")
+    if not all(map(QUEUE_NAME.fullmatch, queues)):
+        raise InvalidResource("spec.queues holds names of letters, digits and _ . / -")
     if len(set(queues)) != len(queues):
         raise InvalidResource("spec.queues names a queue twice: remove one")
     return tuple(queues)
@@ -126,7 +130,7 @@ def _target_name(spec: Body) -> str:
     version = _text(target, "apiVersion", "spec.scaleTargetRef.apiVersion", "apps/v1")
     if (version, kind) != ("apps/v1", "Deployment"):
         raise InvalidResource("spec.scaleTargetRef must be a Deployment of apps/v1")
-    return _text(target, "name", "spec.scaleTargetRef.name")
+    return _name(target, "spec.scaleTargetRef.name")
 
 
 def _mapping(parent: Body, field: str, path: str) -> Mapping[str, Any]:
@@ -148,6 +152,14 @@ def _text(parent: Body, field: str, path: str, default: str | None = None) -> st
     if not isinstance(value, str) or not value:
         raise InvalidResource(f"{path} must be a text that is not empty")
     return value
+
+
+def _name(reference: Body, path: str) -> str:
+    """Read the name of an object: it becomes part of a path at the API server."""
+    name = _text(reference, "name", path)
+    if not OBJECT_NAME.fullmatch(name):
+        raise InvalidResource(f"{path} must be a name of lower-case letters, digits, - and .")
+    return name
 
 
 def _integer(parent: Body, field: str, default: int | None, bounds: tuple[int, int]) -> int | None:

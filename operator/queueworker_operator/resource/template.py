@@ -1,5 +1,6 @@
 """What a Deployment's pod template says about its workers."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from queueworker_operator.resource.kind import Body
 
 CONCURRENCY_VARIABLE = "QUEUEWORKER_CONCURRENCY"
 CONCURRENCY_FLAG = "--concurrency"
+SLOTS = re.compile(r"[0-9]{1,5}")  # anybody may write a template: no number of 5,000 digits
 DEFAULT_GRACE_S = 30.0  # Kubernetes' own default
 
 
@@ -14,7 +16,7 @@ def slots_of(deployment: Body) -> int | None:
     """Give the slots that one pod will have; None where the template does not say."""
     for container in _containers(deployment):
         for text in (_flag(container), _variable(container)):
-            if text is not None and text.isdecimal() and int(text) > 0:
+            if text is not None and SLOTS.fullmatch(text) and int(text) > 0:
                 return int(text)
     return None
 
