@@ -1,6 +1,7 @@
 """What the caches make of watch events: sizes, start-up times, dead pods, rivals."""
 
 import asyncio
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -131,6 +132,21 @@ def test_dead_vanished_and_restarted_pods_are_gone_once(
 
     assert sorted(target.take_gone()) == ["failed", "restarted", "vanished"]
     assert target.take_gone() == ()
+
+
+def test_a_long_history_of_dead_pods_costs_nothing(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    cache.put_deployment(deployment())
+    for number in range(20_000):
+        cache.put_pod(pod(f"old-{number}"))
+        cache.drop_pod(("shop", f"old-{number}"))
+    target.take_gone()
+
+    began_s = perf_counter()
+    for _ in range(10_000):
+        assert target.take_gone() == ()
+    assert perf_counter() - began_s < 2
 
 
 def test_a_killed_container_is_gone_before_it_is_restarted(

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from queueworker_operator.kube.api import FIELD_MANAGER
@@ -120,7 +121,8 @@ class ClusterCache:
 
     def gone_since(self, place: int) -> Iterable[Pod]:
         """List the pods that died, vanished or restarted a container after `place`."""
-        return [pod for number, pod in self._gone if number > place]
+        newest_first = takewhile(lambda entry: entry[0] > place, reversed(self._gone))
+        return [pod for _, pod in newest_first]
 
     def keys_of_pods(self) -> Collection[Key]:
         """Name all cached pods."""
