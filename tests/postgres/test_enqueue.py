@@ -1,10 +1,13 @@
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from tests.support.postgres import Connection
+from psycopg.rows import dict_row
+from tests.support.postgres import Connection, has_waiter
+from tests.support.waiting import wait_until
 
 from queueworker import App, EnqueueRefused
 from queueworker.job import Job
@@ -60,6 +63,70 @@ def test_synchronous_code_enqueues_in_its_own_transaction(dsn: str, conn: Connec
         mine.rollback()
 
     assert [row[-1]["to"] for row in jobs_of(conn)] == ["kept", "many-0", "many-1", "many-2"]  # type: ignore[index]
+
+
+def test_a_rollback_takes_a_batch_back_that_opened_the_transaction(
+    dsn: str, conn: Connection
+) -> None:
+    async def scenario() -> None:
+        async with await psycopg.AsyncConnection.connect(dsn) as mine:
+            await app.enqueue_many([send_mail(to="a"), send_mail(to="b")], conn=mine)
+            await mine.rollback()
+
+    asyncio.run(scenario())
+    with psycopg.connect(dsn) as mine:
+        app.enqueue_many_sync([send_mail(to="a"), send_mail(to="b")], mine)
+        mine.rollback()
+
+    assert jobs_of(conn) == []
+
+
+def test_a_refused_batch_leaves_nothing_on_an_autocommit_connection(
+    dsn: str, conn: Connection
+) -> None:
+    batch = [send_mail(to="a"), Job(task="", queue="mail", args={})]
+    with psycopg.connect(dsn, autocommit=True) as mine, pytest.raises(EnqueueRefused):
+        app.enqueue_many_sync(batch, mine)
+
+    assert jobs_of(conn) == []
+
+
+@pytest.mark.parametrize("kind", ["Client", "Raw"])
+def test_the_callers_connection_may_make_cursors_and_rows_of_any_kind(
+    dsn: str, conn: Connection, kind: str
+) -> None:
+    async def scenario() -> None:
+        factory = getattr(psycopg, f"Async{kind}Cursor")
+        async with await psycopg.AsyncConnection.connect(
+            dsn, cursor_factory=factory, row_factory=dict_row
+        ) as mine:
+            await app.enqueue(send_mail(to="a"), mine)
+            await app.enqueue_many([send_mail(to="b")], mine)
+
+    asyncio.run(scenario())
+    factory = getattr(psycopg, f"{kind}Cursor")
+    with psycopg.connect(dsn, cursor_factory=factory, row_factory=dict_row) as mine:
+        app.enqueue_sync(send_mail(to="c"), mine)
+        app.enqueue_many_sync([send_mail(to="d")], mine)
+
+    assert len(jobs_of(conn)) == 4
+
+
+def test_an_enqueue_during_queue_create_waits_and_is_kept(dsn: str, conn: Connection) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'first')")
+
+    def enqueue() -> None:
+        with psycopg.connect(dsn) as mine:
+            app.enqueue_sync(send_mail(to="x"), mine)
+
+    with psycopg.connect(dsn) as admin, ThreadPoolExecutor(1) as threads:
+        admin.execute("SELECT queueworker.queue_create('mail')")
+        waiting = threads.submit(enqueue)
+        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        admin.commit()
+        waiting.result(10)
+
+    assert len(jobs_of(conn)) == 2
 
 
 def test_an_app_keeps_a_connection_for_synchronous_enqueues(dsn: str, conn: Connection) -> None:
@@ -149,6 +216,11 @@ REFUSED: dict[str, tuple[Callable[[], Job], str]] = {
     "timeout": (lambda: Job(task="t", queue="q", args={}, timeout_s=-1), "timeout_s"),
     "queue": (lambda: Job(task="t", queue="a b", args={}), "name is not valid"),
     "task": (lambda: Job(task="", queue="q", args={}), "1 to 200"),
+    "NUL in the queue": (lambda: Job(task="t", queue="q\0", args={}), "queue has a character"),
+    "surrogate in the task": (
+        lambda: Job(task="\ud800", queue="q", args={}),
+        "task has a character",
+    ),
     "surrogate": (lambda: Job(task="t", queue="q", args={"x": "\ud800"}), "."),
     "NUL": (lambda: Job(task="t", queue="q", args={"x": "\0"}), "."),
     "not a number": (lambda: Job(task="t", queue="q", args={"x": float("nan")}), "JSON"),

@@ -64,6 +64,15 @@ def create_database(server: str, name: str, template: str = "template1") -> None
         )
 
 
+def has_waiter(conn: Connection) -> bool:
+    """Tell whether a session of this database waits for a lock."""
+    row = conn.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    ).fetchone()
+    return row is not None and row[0] > 0
+
+
 def drop_database(server: str, name: str) -> None:
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -4,11 +4,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from queueworker.dsn import Dsn
@@ -45,7 +47,8 @@ NOW = When()
 async def enqueue(conn: psycopg.AsyncConnection[Any], job: Job, when: When = NOW) -> int | None:
     """Enqueue on `conn`, inside its transaction if one is open; None when the key is taken."""
     with translated():
-        async with conn.cursor(row_factory=tuple_row) as cursor:
+        # Not `conn.cursor()`: its class, say `RawCursor`, may not take named parameters.
+        async with psycopg.AsyncCursor(conn, row_factory=tuple_row) as cursor:
             await cursor.execute(statement("enqueue"), _one(job, when))
             row = await cursor.fetchone()
     return None if row is None else row[0]
@@ -53,7 +56,7 @@ async def enqueue(conn: psycopg.AsyncConnection[Any], job: Job, when: When = NOW
 
 def enqueue_sync(conn: psycopg.Connection[Any], job: Job, when: When = NOW) -> int | None:
     """Enqueue on a synchronous connection, inside its transaction if one is open."""
-    with translated(), conn.cursor(row_factory=tuple_row) as cursor:
+    with translated(), psycopg.Cursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute(statement("enqueue"), _one(job, when))
         row = cursor.fetchone()
     return None if row is None else row[0]
@@ -64,10 +67,11 @@ async def enqueue_many(conn: psycopg.AsyncConnection[Any], jobs: Sequence[Job]) 
     groups = _groups(jobs)
     ids: list[int | None] = [None] * len(jobs)
     with translated():
-        async with conn.transaction(), conn.pipeline():
+        block = nullcontext() if _is_to_open(conn) else conn.transaction()
+        async with block, conn.pipeline():
             cursors = []
             for places in groups:
-                cursor = conn.cursor(row_factory=tuple_row)
+                cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
                 chosen = [jobs[place] for place in places]
                 cursors.append(await cursor.execute(statement("enqueue_many"), _many(chosen)))
             for places, cursor in zip(groups, cursors, strict=True):
@@ -80,7 +84,9 @@ async def enqueue_many(conn: psycopg.AsyncConnection[Any], jobs: Sequence[Job]) 
 def enqueue_many_sync(conn: psycopg.Connection[Any], jobs: Sequence[Job]) -> list[int | None]:
     """Enqueue all jobs or none on a synchronous connection."""
     ids: list[int | None] = [None] * len(jobs)
-    with translated(), conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+    block: AbstractContextManager[object]
+    block = nullcontext() if _is_to_open(conn) else conn.transaction()
+    with translated(), block, psycopg.Cursor(conn, row_factory=tuple_row) as cursor:
         for places in _groups(jobs):
             cursor.execute(statement("enqueue_many"), _many([jobs[place] for place in places]))
             for place, (job_id,) in zip(places, cursor.fetchall(), strict=True):
@@ -149,6 +155,12 @@ class Producer:
         return self._sync_conn
 
 
+def _is_to_open(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    # The first statement opens the caller's transaction, which only the caller may commit; a
+    # block of ours would be the outermost one and commit at its end.
+    return not conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
+
+
 def _one(job: Job, when: When) -> dict[str, object]:
     return {
         **_common(job),
@@ -156,7 +168,7 @@ def _one(job: Job, when: When) -> dict[str, object]:
         "priority": job.priority if when.priority is None else when.priority,
         "run_at": when.run_at,
         "delay_s": when.delay_s,
-        "unique_key": when.unique_key,
+        "unique_key": _text("unique_key", when.unique_key),
     }
 
 
@@ -171,11 +183,25 @@ def _many(jobs: Sequence[Job]) -> dict[str, object]:
 
 def _common(job: Job) -> dict[str, object]:
     return {
-        "queue": job.queue,
-        "task": job.task,
+        "queue": _text("queue", job.queue),
+        "task": _text("task", job.task),
         "max_attempts": job.max_attempts,
         "timeout_s": job.timeout_s,
     }
+
+
+def _text(what: str, value: str | None) -> str | None:
+    if value is not None and ("\0" in value or not _is_unicode(value)):
+        raise EnqueueRefused(f"{what} has a character that Postgres cannot store (NUL, surrogate)")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[int]]:

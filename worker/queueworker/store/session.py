@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import sql
+from psycopg import AsyncCursor, sql
 from psycopg.rows import class_row, tuple_row
 
 from queueworker.connection import translated
@@ -23,15 +23,16 @@ class Session:
     async def rows_of(self, kind: type[Row], query: Query, parameters: Parameters) -> list[Row]:
         """Fetch rows as frozen dataclasses: columns are fields."""
         with translated():
-            async with self._conn.cursor(binary=True, row_factory=class_row(kind)) as cursor:
-                await cursor.execute(query, parameters, prepare=True)
+            # The caller's connection may make cursors without named parameters.
+            async with AsyncCursor(self._conn, row_factory=class_row(kind)) as cursor:
+                await cursor.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall()
 
     async def fetch(self, query: Query, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Fetch plain rows."""
         with translated():
-            async with self._conn.cursor(binary=True, row_factory=tuple_row) as cursor:
-                await cursor.execute(query, parameters, prepare=True)
+            async with AsyncCursor(self._conn, row_factory=tuple_row) as cursor:
+                await cursor.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall() if cursor.description else []
 
     async def fetch_value(self, query: Query, parameters: Parameters) -> Any:  # the column decides

@@ -85,7 +85,8 @@ BEGIN
 END $$;
 
 -- A queue of its own partition: its rows move there in this transaction and keep their positions,
--- so floors and hints stay true. Enqueues wait while job_default is locked.
+-- so floors and hints stay true. Enqueues wait for its end, before they choose a partition: one that
+-- had chosen job_default would be refused there.
 CREATE FUNCTION queueworker.queue_create(queue_name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
@@ -93,7 +94,9 @@ DECLARE
   q queueworker.queue := ensure_queue(queue_name);
   new_part text := 'job_q' || q.id;
 BEGIN
-  SELECT * INTO q FROM queue WHERE id = q.id FOR UPDATE;
+  -- In this order, and no stronger: a producer may hold the row's key, a sweep the row.
+  LOCK TABLE ONLY queueworker.job IN SHARE ROW EXCLUSIVE MODE;
+  SELECT * INTO q FROM queue WHERE id = q.id FOR NO KEY UPDATE;
   IF q.part = new_part THEN
     RETURN;
   END IF;
