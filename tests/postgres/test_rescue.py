@@ -3,6 +3,8 @@ import asyncio
 import psycopg
 import pytest
 from tests.support.engine import Engine, engine, load, succeed
+from tests.support.postgres import Connection, has_waiter
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -216,3 +218,34 @@ def test_rescue_wakes_a_sleeping_queue(dsn: str) -> None:
         return ""
 
     assert asyncio.run(scenario()) == "job:mail"
+
+
+def test_a_rescue_finds_jobs_that_queue_create_moves_at_this_moment(
+    dsn: str, conn: Connection
+) -> None:
+    async def scenario() -> tuple[int, dict[str, int]]:
+        async with engine(dsn) as e, await psycopg.AsyncConnection.connect(dsn) as admin:
+            await e.enqueue(2)
+            await die(e, 2, started=1)
+            await admin.execute("SELECT queueworker.queue_create('mail')")
+            rescue = asyncio.create_task(e.store.rescue())
+            await asyncio.to_thread(
+                wait_until, lambda: has_waiter(conn), within_s=10, what="a rescue", every_s=0.02
+            )
+            await admin.commit()
+            return await rescue, await e.states()
+
+    assert asyncio.run(scenario()) == (2, {"ready": 2})
+
+
+def test_a_job_that_never_started_keeps_its_age_and_one_that_did_waits_anew(dsn: str) -> None:
+    async def scenario() -> list[float]:
+        async with engine(dsn) as e:
+            ids = await e.enqueue(2)
+            await e.conn.execute("UPDATE queueworker.job SET run_at = run_at - interval '1 min'")
+            await die(e, 2, started=1)
+            await e.store.rescue()
+            waits = {job.id: job.run_at_wait_s for job in await e.claim(await e.worker(), 2)}
+            return [waits[i] for i in ids]
+
+    assert asyncio.run(scenario()) == pytest.approx([0, 60], abs=5)

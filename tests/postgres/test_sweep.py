@@ -188,3 +188,24 @@ def test_an_enqueue_wakes_only_a_queue_that_sleeps(dsn: str) -> None:
                 return [n.payload async for n in ear.notifies(timeout=5, stop_after=2)]
 
     assert asyncio.run(scenario()) == ["job:mail", "lane:mail"]
+
+
+def test_a_server_clock_that_was_set_back_stops_no_sweep(dsn: str) -> None:
+    async def scenario() -> tuple[int, bool]:
+        async with engine(dsn) as e:
+            await e.all(
+                "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '1 min')"
+            )
+            await e.conn.execute("UPDATE queueworker.job SET run_at = run_at - interval '2 min'")
+            # As a sweep of an hour later would have left it.
+            await e.conn.execute(
+                "UPDATE queueworker.queue SET swept_at = clock_timestamp() + interval '1 hour',"
+                " due_from = clock_timestamp() + interval '1 hour',"
+                " due_full_at = clock_timestamp() + interval '1 hour'"
+            )
+            await e.store.sweep(e.queue.id, [1])
+            return await e.one(
+                "SELECT count(*) FROM queueworker.job WHERE pos IS NOT NULL"
+            ), await e.one("SELECT due_from <= clock_timestamp() FROM queueworker.queue")
+
+    assert asyncio.run(scenario()) == (1, True)

@@ -17,7 +17,7 @@ BEGIN
 END $$;
 
 -- A lease cannot tell which job ended its worker: every started job is a suspect and its crash
--- counts, at the third it is dead. Jobs that never started go back uncharged.
+-- counts, at the third it is dead. Jobs that never started go back uncharged and keep their age.
 CREATE FUNCTION queueworker.rescue_claim(lost queueworker.claim) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
@@ -54,10 +54,14 @@ BEGIN
     USING suspects, lost.token, q.requeued_sequence, q.position_sequence;
   GET DIAGNOSTICS back = ROW_COUNT;
   EXECUTE format('UPDATE queueworker.%I SET token = 0, attempt = attempt - 1,
-      pos = 0 * nextval($3) + nextval($4), run_at = clock_timestamp()
+      pos = 0 * nextval($3) + nextval($4)
     WHERE id = ANY ($1) AND token = $2', q.part)
     USING unstarted, lost.token, q.requeued_sequence, q.position_sequence;
   GET DIAGNOSTICS uncharged = ROW_COUNT;
+  -- While this waited for the table, queue_create may have moved the rows out of it.
+  IF (SELECT part FROM queue WHERE id = q.id) <> q.part THEN
+    RETURN rescue_claim(lost);
+  END IF;
   IF back + uncharged + died > 0 THEN
     INSERT INTO stat (queue_id, rescued, dead) VALUES (q.id, back + uncharged, died);
   END IF;
@@ -145,7 +149,8 @@ DECLARE
   swept queueworker.swept_lane[];
 BEGIN
   SELECT * INTO q FROM queue
-  WHERE id = of_queue AND swept_at < now_at - interval '0.4 s'
+  -- A time of the future: the server's clock was set back.
+  WHERE id = of_queue AND (swept_at < now_at - interval '0.4 s' OR swept_at > now_at)
   FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
     RETURN QUERY SELECT l.id, l.floor, NULL::bigint, 0 FROM queueworker.lane AS l WHERE l.id = ANY (lanes);
@@ -166,7 +171,7 @@ BEGIN
     q.tick_xid := xid;
   END IF;
   PERFORM rescue();
-  is_full := now_at > q.due_full_at;
+  is_full := now_at > q.due_full_at OR q.swept_at > now_at;
   EXECUTE format('WITH due AS (
       SELECT ctid FROM queueworker.%1$I
       WHERE queue_id = $1 AND pos IS NULL AND run_at <= $2 AND run_at >= $3
@@ -208,7 +213,7 @@ BEGIN
   END IF;
   UPDATE queue SET swept_at = now_at, tick_position = q.tick_position, tick_xid = q.tick_xid,
     safe_position = q.safe_position, tick_stat = q.tick_stat, safe_stat = q.safe_stat, anchor = q.anchor,
-    due_from = greatest(q.due_from, last_due),
+    due_from = least(now_at, greatest(q.due_from, last_due)),
     due_full_at = CASE WHEN is_full AND due_count < most
       THEN clock_timestamp() + greatest(interval '1 s', 20 * (clock_timestamp() - now_at))
       ELSE q.due_full_at END
