@@ -178,3 +178,26 @@ def test_the_counters_add_up(dsn: str, bench: Bench) -> None:
         " (SELECT sum(w) FROM unnest(wait_histogram) AS w) FROM queueworker.queue_lag('{mail}')"
     ).fetchone()
     assert row == (7, 8, 6, 2, 1, 1, 8)
+
+
+def test_a_delay_that_is_no_number_fails_the_attempt(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("wrong_delay")
+    with WorkerProcess(dsn):
+        bench.until_gone(job)
+
+    error = bench.one("SELECT error FROM queueworker.dead_job WHERE id = %s", job)
+    assert "timedelta" in error
+
+
+def test_results_are_accepted_at_once_after_a_queue_got_its_partition(
+    dsn: str, bench: Bench
+) -> None:
+    with WorkerProcess(dsn):
+        (before,) = bench.enqueue("quick")
+        bench.until_gone(before)
+        bench.conn.execute("SELECT queueworker.queue_create('mail')")
+        (after,) = bench.enqueue("quick")
+        bench.until_gone(after)
+        bench.until("SELECT sum(succeeded) = 2 FROM queueworker.queue_counter")
+
+    assert bench.one("SELECT sum(refused) FROM queueworker.queue_counter") == 0

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from datetime import timedelta
 
 import psycopg
 
@@ -108,6 +109,11 @@ async def again(ctx: Context) -> None:
     record(ctx, "start")
     if ctx.attempt == 1:
         raise RetryAfter(0.05)
+
+
+@app.task(queue="mail", max_attempts=1)
+async def wrong_delay() -> None:
+    raise RetryAfter(timedelta(seconds=1))  # type: ignore[arg-type]  # the mistake in question
 
 
 @app.task(queue="mail")

@@ -167,6 +167,8 @@ class Completer:
         outbox = self._outboxes.get(queue.name)
         if outbox is None:
             outbox = self._outboxes[queue.name] = _Outbox(queue)
+        # The newest row: `queue create` may have moved the jobs.
+        outbox.queue = queue
         return outbox
 
 

@@ -30,6 +30,7 @@ PLANS = (
 PHRASES = {
     "28": "the password or the role is wrong; check the DSN",
     "3D": "the database does not exist; create it or correct the DSN",
+    "40": "a deadlock or a conflict with another transaction; try again",
     "53": "the server has no room (connections, memory or disk)",
     "57": "the server is starting, stopping, or ended the connection",
 }

@@ -107,11 +107,15 @@ class HandlerSignal(Exception):
 
 
 class RetryAfter(HandlerSignal):
-    """Run the job again after `delay_s` seconds; uses up an attempt."""
+    """Run the job again after `delay_s` seconds; uses up an attempt.
+
+    Raises:
+        TypeError: `delay_s` is no number; the attempt then fails with that.
+    """
 
     def __init__(self, delay_s: float, reason: str = "") -> None:
         super().__init__(reason or f"retry after {delay_s} s")
-        self.delay_s = delay_s
+        self.delay_s = float(delay_s)
 
 
 class Discard(HandlerSignal):
