@@ -6,7 +6,7 @@ import pytest
 from tests.support.engine import Engine, bury, engine, release, retry, succeed
 
 from queueworker.errors import StaleToken
-from queueworker.job import ClaimedJob, Transition
+from queueworker.job import ClaimedJob, Transition, TransitionKind
 from queueworker.store import complete_in
 
 pytestmark = pytest.mark.postgres
@@ -109,6 +109,33 @@ def test_a_released_job_is_not_charged_and_goes_behind_the_others(dsn: str) -> N
 
     assert order == [ids[1], ids[2], ids[0]]
     assert attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "wait_s"),
+    [(TransitionKind.RELEASE, 60), (TransitionKind.RELEASE_STARTED, 0)],
+    ids=["waiting", "running"],
+)
+def test_a_released_job_keeps_its_age_unless_it_had_started(
+    dsn: str, kind: TransitionKind, wait_s: float
+) -> None:
+    async def scenario() -> tuple[float, float, float]:
+        async with engine(dsn) as e:
+            await e.enqueue(3)
+            await e.conn.execute("UPDATE queueworker.job SET run_at = run_at - interval '1 min'")
+            worker = await e.worker()
+            jobs = await e.claim(worker, 3)
+            await e.enqueue(1)  # a younger one, before which the released job stands no more
+            back = Transition(job_id=jobs[0].id, token=jobs[0].token, kind=kind)
+            await e.store.complete(e.queue, [back])
+            oldest_s = (await e.lag()).oldest_ready_age_s
+            waits = {job.id: job.run_at_wait_s for job in await e.claim(worker, 2)}
+            return oldest_s, waits[jobs[0].id], (await e.lag()).released_total
+
+    oldest_s, waited_s, released = asyncio.run(scenario())
+
+    assert (oldest_s, waited_s) == pytest.approx((wait_s, wait_s), abs=5)
+    assert released == 1
 
 
 def test_a_retry_is_scheduled_and_its_error_is_kept(dsn: str) -> None:

@@ -46,6 +46,7 @@ ENDS: list[tuple[Outcome, TransitionKind]] = [
     (Succeeded(), TransitionKind.SUCCEED),
     (Settled(), TransitionKind.SETTLED),
     (Released(reason="drain"), TransitionKind.RELEASE),
+    (Released(reason="drain", has_started=True), TransitionKind.RELEASE_STARTED),
     (Discarded(reason="no"), TransitionKind.DEAD),
 ]
 

@@ -1,5 +1,7 @@
 """What a worker has in hand, and in which order it starts it."""
 
+from dataclasses import replace
+
 from queueworker.claim import Pace, Source
 from queueworker.job import ClaimedJob
 from queueworker.store import QueueRow
@@ -27,7 +29,8 @@ def job(number: int, *, crash_count: int = 0, token: int = 1) -> ClaimedJob:
 class Worker:
     """Slots whose starts and marks are written down."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, source: Source = SOURCE) -> None:
+        self.source = source
         self.begun: list[int] = []
         self.marks: list[tuple[Batch, int]] = []
         self.stuck = 0
@@ -41,7 +44,7 @@ class Worker:
         self.marks.append((batch, count))
 
     def take(self, *jobs: ClaimedJob, marked: int | None = None, at_s: float = 0.0) -> list[int]:
-        batch = Batch(SOURCE, jobs, len(jobs) if marked is None else marked, at_s)
+        batch = Batch(self.source, jobs, len(jobs) if marked is None else marked, at_s)
         return [back.id for _, back in self.slots.accept(batch)]
 
     def end(self, number: int, service_s: float = 1.0, token: int = 1) -> None:
@@ -92,12 +95,20 @@ def test_only_one_suspect_is_kept_and_the_others_go_back() -> None:
     assert back == [2, 3]
 
 
-def test_jobs_that_waited_too_long_go_back() -> None:
+def test_behind_a_backlog_waiting_jobs_stay_for_ten_seconds() -> None:
     worker = Worker(1)
+    worker.take(job(1), job(2))
+
+    assert worker.slots.take_back(now_s=9.0) == []
+    assert [back.id for _, back in worker.slots.take_back(now_s=11.0)] == [2]
+
+
+def test_jobs_that_waited_too_long_go_back_when_others_look_for_work() -> None:
+    worker = Worker(1, Source(replace(QUEUE, idle=True), 1, Pace(poll_s=1.0)))
     worker.take(job(1), job(2, token=1), at_s=0.0)
     worker.take(job(3, token=2), at_s=5.0)
 
-    assert [back.id for _, back in worker.slots.take_back(older_than_s=4.0)] == [2]
+    assert [back.id for _, back in worker.slots.take_back(now_s=5.0)] == [2]
     assert worker.slots.held == 1
     assert [back.id for _, back in worker.slots.take_back()] == [3]
 

@@ -95,6 +95,7 @@ class Released:
     """The job was given back before its end; `reason` is for the log."""
 
     reason: str
+    has_started: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +122,17 @@ Outcome = Succeeded | Failed | TimedOut | Cancelled | Released | RetryLater | Di
 
 
 class TransitionKind(Enum):
-    """What the database does with a running job; `SETTLED` leaves it as it is."""
+    """What the database does with a running job; `SETTLED` leaves it as it is.
+
+    `RELEASE` gives back a job that has not started: it has waited since it became ready. One that
+    has started waits anew: `RELEASE_STARTED`.
+    """
 
     SUCCEED = "succeed"
     RETRY = "retry"
     DEAD = "dead"
     RELEASE = "release"
+    RELEASE_STARTED = "release_started"
     SETTLED = "settled"
 
 

@@ -59,8 +59,9 @@ def transition(
             return _plain(job, TransitionKind.SUCCEED)
         case Settled():
             return _plain(job, TransitionKind.SETTLED)
-        case Released():
-            return _plain(job, TransitionKind.RELEASE)
+        case Released(has_started=has_started):
+            kind = TransitionKind.RELEASE_STARTED if has_started else TransitionKind.RELEASE
+            return _plain(job, kind)
         case Discarded(reason=reason):
             return _dead(job, reason, FailureKind.DISCARDED)
         case RetryLater(delay_s=delay_s, reason=reason):

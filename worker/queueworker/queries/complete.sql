@@ -36,9 +36,10 @@ released AS (
     attempt = attempt - 1,
     pos = 0 * nextval((SELECT requeued_sequence FROM of_queue))
       + nextval((SELECT position_sequence FROM of_queue)),
-    run_at = clock_timestamp()
+    -- Without a start it has waited all the time.
+    run_at = CASE WHEN g.kind = 'release' THEN j.run_at ELSE clock_timestamp() END
   FROM given AS g
-  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'release'
+  WHERE j.id = g.id AND j.token = g.token AND g.kind IN ('release', 'release_started')
     AND (SELECT xid FROM entered) IS NOT NULL
   RETURNING j.id, g.token
 ),

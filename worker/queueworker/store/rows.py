@@ -51,12 +51,16 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRow:
-    """A queue as claims need it; `part` is the table that holds its jobs."""
+    """A queue as claims need it; `part` is the table that holds its jobs.
+
+    `idle`: a worker looked for work and found none, and nobody has met a backlog since.
+    """
 
     id: int
     name: str
     part: str
     paused: bool
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from queueworker.claim import Source
 from queueworker.complete import Completer
 from queueworker.drain import Drain, Phase
 from queueworker.execute import Executors
-from queueworker.job import ClaimedJob, Transition, TransitionKind
+from queueworker.job import ClaimedJob, Released, Transition, TransitionKind
 from queueworker.link import Link
 from queueworker.metrics import DRAIN_RELEASED
 from queueworker.settings import Settings
@@ -110,27 +110,29 @@ class Hand:
         DRAIN_RELEASED.inc(self.give_back_waiting("SIGTERM"))
         self.moved.set()
 
-    def give_back_waiting(self, reason: str, older_than_s: float | None = None) -> int:
-        """Give back jobs that have not started; give how many."""
-        return self._give_back(self.slots.take_back(older_than_s), reason)
+    def give_back_waiting(self, reason: str, now_s: float | None = None) -> int:
+        """Give back jobs that have not started: all, or those that waited too long at `now_s`."""
+        return self._give_back(self.slots.take_back(now_s), reason)
 
     def release_running(self, reason: str) -> int:
         """Give back jobs that run, uncharged; whatever they come to is refused."""
         runs = self.slots.abandon()
         for run in runs:
-            self.runner.release(run.source, run.job, reason)
+            self.runner.release(run.source, run.job, Released(reason=reason, has_started=True))
         self.moved.set()
         return len(runs)
 
     async def release_all(self, store: Store) -> None:
         """Give everything back from another thread, while the loop is blocked."""
         for source, job in self.slots.in_hand():
-            release = Transition(job_id=job.id, token=job.token, kind=TransitionKind.RELEASE)
+            is_running = (job.id, job.token) in self.slots.runs
+            kind = TransitionKind.RELEASE_STARTED if is_running else TransitionKind.RELEASE
+            release = Transition(job_id=job.id, token=job.token, kind=kind)
             await store.complete(source.queue, [release])
 
     def _give_back(self, jobs: Unstarted, reason: str) -> int:
         for source, job in jobs:
-            self.runner.release(source, job, reason)
+            self.runner.release(source, job, Released(reason=reason))
         return len(jobs)
 
     def _is_working(self) -> bool:

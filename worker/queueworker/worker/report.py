@@ -8,7 +8,6 @@ from queueworker.drain import Phase
 from queueworker.lease import LeaseKeeper, Load
 from queueworker.metrics import HELD, SLOTS
 from queueworker.worker.hand import Hand
-from queueworker.worker.slots import MOST_HOLD_S
 
 EVERY_S = 0.5
 LEAST_EVERY_S = 0.05
@@ -46,7 +45,7 @@ class Reporter:
         """Report once."""
         now_s = self._beat_s = time.monotonic()
         hand, slots = self._hand, self._hand.slots
-        hand.give_back_waiting("waited too long for a slot", now_s - MOST_HOLD_S)
+        hand.give_back_waiting("waited too long for a slot", now_s)
         slots.fill()
         if hand.room():
             hand.changed()

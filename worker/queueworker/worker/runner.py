@@ -69,9 +69,9 @@ class Runner:
         self._alive.add(run.task)
         return run
 
-    def release(self, source: Source, job: ClaimedJob, reason: str) -> None:
+    def release(self, source: Source, job: ClaimedJob, outcome: Released) -> None:
         """Give a job back uncharged."""
-        self._settle(source, job, Released(reason=reason), FALLBACK)
+        self._settle(source, job, outcome, FALLBACK)
 
     async def _run(self, run: Run) -> None:
         task = self._tasks.get(run.source.hints.task_of(run.job.lane))

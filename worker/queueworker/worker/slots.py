@@ -1,7 +1,8 @@
 """What a worker has in hand: running jobs in slots, and claimed jobs that wait for one.
 
 Waiting jobs are backlog that no other worker can take, so there are few: as many as the slots
-start within a tenth of a second, and none of them for longer than a second.
+start within a tenth of a second. After a second they go back if another worker looks for work;
+behind a backlog they would only wait longer, and do so for ten seconds at most.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from queueworker.job import ClaimedJob
 
 HOLD_S = 0.1
 MOST_HOLD_S = 1.0
+MOST_HOLD_IN_BACKLOG_S = 10.0
 MOST_AHEAD = 500
 LEAST_SERVICE_S = 1e-5
 RISE, FALL = 0.5, 0.05
@@ -65,6 +67,11 @@ class Batch:
         self.marked = marked
         self.is_marking = False
         self.claimed_s = claimed_s
+
+    @property
+    def most_hold_s(self) -> float:
+        """Give how long these jobs may wait here."""
+        return MOST_HOLD_S if self.source.queue.idle else MOST_HOLD_IN_BACKLOG_S
 
 
 Begin = Callable[[Source, ClaimedJob, float], Run]
@@ -157,14 +164,14 @@ class Slots:
         batch.is_marking = False
         self.fill()
 
-    def take_back(self, older_than_s: float | None = None) -> Unstarted:
-        """Give up jobs that wait: all, or those claimed before `older_than_s`."""
+    def take_back(self, now_s: float | None = None) -> Unstarted:
+        """Give up jobs that wait: all, or those that have waited too long at `now_s`."""
         back: Unstarted = []
         for batch in self._batches:
-            if older_than_s is None or batch.claimed_s < older_than_s:
+            if now_s is None or now_s - batch.claimed_s > batch.most_hold_s:
                 back.extend((batch.source, job) for job in batch.jobs)
                 batch.jobs.clear()
-        if self._suspect is not None and older_than_s is None:
+        if self._suspect is not None and now_s is None:
             back.append((self._suspect[0].source, self._suspect[1]))
             self._suspect = None
         self._batches = deque(batch for batch in self._batches if batch.jobs)

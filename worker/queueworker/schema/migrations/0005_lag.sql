@@ -19,20 +19,16 @@ DECLARE
   estimate bigint;
 BEGIN
   EXECUTE format('WITH standing AS (
-      SELECT l.task, c.ready, c.ready >= $2 AS is_capped, first.run_at
+      SELECT l.task, c.ready, c.ready >= $2 AS is_capped, c.run_at
       FROM queueworker.lane AS l
       CROSS JOIN LATERAL (
-        SELECT count(*) AS ready FROM (
-          SELECT FROM queueworker.%1$I AS j
+        -- The oldest is not always the first: a released job keeps its age behind younger ones.
+        SELECT count(*) AS ready, min(capped.run_at) AS run_at FROM (
+          SELECT j.run_at FROM queueworker.%1$I AS j
           WHERE j.lane_id = l.id AND j.pos > l.floor AND j.pos IS NOT NULL AND j.token = 0
           ORDER BY j.lane_id, j.pos LIMIT $2
         ) AS capped
       ) AS c
-      LEFT JOIN LATERAL (
-        SELECT j.run_at FROM queueworker.%1$I AS j
-        WHERE j.lane_id = l.id AND j.pos > l.floor AND j.pos IS NOT NULL AND j.token = 0
-        ORDER BY j.lane_id, j.pos LIMIT 1
-      ) AS first ON true
       WHERE l.queue_id = $1
     ), due AS (
       SELECT l.task, d.run_at FROM (
