@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, pod, queue_worker, secret
 from tests.support.operator_process import (
@@ -326,6 +327,19 @@ def test_nothing_is_written_while_nothing_changes(
     after = [place.get(*kind.split("/"))["metadata"]["resourceVersion"] for kind in kinds]
     assert after == before
     assert place.events() == []
+
+
+def test_a_resource_made_anew_under_its_name_gets_a_status_of_its_own(
+    place: Place, start: Start, dsn: str
+) -> None:
+    place.apply(deployment(), queue_worker(), secret(dsn))
+    start()
+    place.await_told("Ready")
+
+    for _ in range(3):
+        manifest = yaml.safe_dump(queue_worker())
+        place.kubectl("replace", "--force", "--wait=false", "-f", "-", stdin=manifest)
+        assert place.await_told("Ready")
 
 
 def test_a_restart_alone_changes_nothing(

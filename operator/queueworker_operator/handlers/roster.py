@@ -32,14 +32,18 @@ class Roster:
         """Take a body; tell whether there is something new to act on (a status is not)."""
         key, member = key_of(body), member_of(body)
         before = self._members.get(key)
-        if before is not None and before.uid == member.uid and member.version < before.version:
+        if before is not None and member.version < before.version:
             return False
         self._members[key] = member
         return before is None or (before.uid, before.generation) != (member.uid, member.generation)
 
-    def drop(self, key: str) -> bool:
-        """Forget a deleted one; tell whether it was known."""
-        return self._members.pop(key, None) is not None
+    def drop(self, key: str, uid: str | None = None) -> bool:
+        """Forget a deleted one; tell whether it was known. One made anew has another `uid`."""
+        member = self._members.get(key)
+        if member is None or uid not in (None, member.uid):
+            return False
+        del self._members[key]
+        return True
 
     def get(self, key: str) -> Member | None:
         """Give one, if it exists."""

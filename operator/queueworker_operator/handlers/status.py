@@ -35,8 +35,9 @@ MOST_EVENTS = 1000
 
 @dataclass(slots=True)
 class Story:
-    """What is known about one QueueWorker, and what of it is written."""
+    """What is known about one QueueWorker (of this `uid`), and what of it is written."""
 
+    uid: str = ""
     report: Report | None = None
     generation: int = 0
     troubles: tuple[Trouble, ...] = ()
@@ -91,7 +92,11 @@ class StatusWriter:
 
     def tell(self, key: str, generation: int, troubles: tuple[Trouble, ...]) -> None:
         """Take what keeps a QueueWorker's spec of `generation` from being acted upon."""
-        story = self._stories.setdefault(key, Story())
+        member = self._roster.get(key)
+        uid = "" if member is None else member.uid
+        story = self._stories.get(key)
+        if story is None or story.uid != uid:  # new, or made anew under its name: nothing written
+            story = self._stories[key] = Story(uid=uid)
         if (story.generation, story.troubles) == (generation, troubles):
             return
         if troubles and story.troubles != troubles:

@@ -18,7 +18,10 @@ Body = Mapping[str, Any]
 
 
 class Feed:
-    """Takes the events of the three streams into the caches."""
+    """Takes the events of the three streams into the caches.
+
+    kopf orders events by uid, not by name: the end of an object may come after its successor.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,11 @@ class Feed:
         """Take a QueueWorker's event."""
         body = event["object"]
         self._relisting.saw(event["type"])
-        gone = is_deletion(event)
-        if self._roster.drop(key_of(body)) if gone else self._roster.put(body):
+        if is_deletion(event):
+            changed = self._roster.drop(key_of(body), uid_of(body))
+        else:
+            changed = self._roster.put(body)
+        if changed:
             self._wake()
 
     async def on_deployment(self, event: Any, **_: Any) -> None:
@@ -47,7 +53,7 @@ class Feed:
         place = place_of(body)
         before = self._view(place)
         if is_deletion(event):
-            self._cache.drop_deployment(place)
+            self._cache.drop_deployment(place, uid_of(body))
         else:
             self._cache.put_deployment(body)
         if before != self._view(place):
@@ -86,6 +92,11 @@ def register(feed: Feed, credentials: Credentials) -> kopf.OperatorRegistry:
 def is_deletion(event: Body) -> bool:
     """Tell whether the object is gone (not merely asked to go)."""
     return bool(event["type"] == "DELETED")
+
+
+def uid_of(body: Body) -> str:
+    """Tell an object from others of its name."""
+    return str(body["metadata"].get("uid", ""))
 
 
 def connection_of(credentials: Credentials) -> kopf.ConnectionInfo:

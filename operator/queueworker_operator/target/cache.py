@@ -56,19 +56,22 @@ class ClusterCache:
         """Take a Deployment's new body; an older one than is known is ignored."""
         key = key_of(body)
         before = self._deployments.get(key)
-        if before is not None and before.uid != body["metadata"].get("uid", ""):
-            before = None
         if before is not None and version_of(body) < before.version:
             return
+        if before is not None and before.uid != body["metadata"].get("uid", ""):
+            before = None
         after = deployment_of(body, before)
         self._deployments[key] = after
         rivalry = self._rivalries.get(key, NO_RIVALRY).seen(before, after, self._clock())
         if rivalry is not NO_RIVALRY:
             self._rivalries[key] = rivalry
 
-    def drop_deployment(self, key: Key) -> None:
-        """Forget a deleted Deployment."""
-        self._deployments.pop(key, None)
+    def drop_deployment(self, key: Key, uid: str | None = None) -> None:
+        """Forget a deleted Deployment; one made anew has another `uid` and stays."""
+        known = self._deployments.get(key)
+        if known is None or uid not in (None, known.uid):
+            return
+        del self._deployments[key]
         self._rivalries.pop(key, None)
 
     def rival_of(self, key: Key) -> str | None:
