@@ -145,6 +145,24 @@ def test_victims_are_marked_once_and_the_others_are_not(place: Place) -> None:
     assert DELETION_COST not in place.get("pod", "mail-worker-b")["metadata"].get("annotations", {})
 
 
+def test_a_victim_that_stayed_is_no_longer_marked_when_others_go(place: Place) -> None:
+    place.apply(deployment(replicas=3))
+    for name in ("mail-worker-a", "mail-worker-b"):
+        place.add_pod(pod(name))
+
+    async def earlier(target: DeploymentTarget) -> None:
+        await target.prefer(["mail-worker-a"])
+
+    async def later(target: DeploymentTarget) -> None:
+        await target.prefer(["mail-worker-b"])
+
+    run(place, earlier)
+    run(place, later)
+
+    assert DELETION_COST not in place.get("pod", "mail-worker-a")["metadata"]["annotations"]
+    assert DELETION_COST in place.get("pod", "mail-worker-b")["metadata"]["annotations"]
+
+
 def test_pods_as_the_api_server_has_them_are_counted(place: Place) -> None:
     place.apply(deployment(replicas=2))
     place.add_pod(pod("mail-worker-a"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,7 @@ from tests.support.targets import PodTarget
 from queueworker_operator.controller import Assignment
 from queueworker_operator.controller.record import replay
 from queueworker_operator.decision.model import Mode, Policy, Reason
+from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Fact
 from queueworker_operator.settings import LoopSettings
@@ -298,6 +299,69 @@ def test_drains_left_by_a_controller_that_died_are_taken_over(dsn: str) -> None:
             await target.until(lambda: pod.draining)
             async with looping(dsn, [assigned(target, fixed(2))], settings=HASTY):
                 await target.until(lambda: not pod.draining)
+
+        assert target.writes == []
+
+    run(scene())
+
+
+def test_pods_that_a_quota_refused_go_first_and_no_living_pod_drains_for_them(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(3),
+            looping(dsn, [assigned(target, fixed(3))], settings=HASTY) as (loop, reports),
+        ):
+            target.quota = 3
+            await reports.next(2)
+            loop.assign(assigned(target, fixed(10)))
+            await reports.until(lambda report: report.written == 10)
+            loop.assign(assigned(target, fixed(2)))
+            first = await reports.until(lambda report: report.written is not None)
+            living = len(target.pods())
+            await target.until(lambda: len(target.pods()) == 2)
+
+        assert first.written == 3
+        assert living == 3
+        assert [size for _, size in target.writes] == [10, 3, 2]
+
+    run(scene())
+
+
+class Forgetful(PostgresLag):
+    """Drains, and then loses the answer: the caller does not know that it happened."""
+
+    lost = False
+
+    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
+        await super().set_drain(worker_ids, drain=drain)
+        if drain:
+            self.lost = True
+            raise LagUnavailable("the answer was lost")
+
+
+def test_a_drain_whose_answer_was_lost_is_undone_when_demand_is_back(dsn: str) -> None:
+    async def scene() -> None:
+        target, source = PodTarget(dsn, ("mail",)), Forgetful(dsn)
+        async with (
+            target.running(3),
+            looping(dsn, [assigned(target, fixed(3))], settings=HASTY, source=source) as (
+                loop,
+                reports,
+            ),
+        ):
+            await reports.next(2)
+            for pod in target.pods_by_name.values():
+                pod.busy = 1
+            await target.until_renewed()
+            loop.assign(assigned(target, fixed(1)))
+            await target.until(
+                lambda: any(pod.draining for pod in target.pods_by_name.values()) and source.lost
+            )
+            loop.assign(assigned(target, fixed(3)))
+            await target.until(
+                lambda: not any(pod.draining for pod in target.pods_by_name.values())
+            )
 
         assert target.writes == []
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
+from queueworker_operator.lag import LagSource
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Report
 from queueworker_operator.settings import DatabaseSettings, LoopSettings
@@ -56,11 +57,12 @@ async def looping(
     may_write: Callable[[], bool] = lambda: True,
     settings: LoopSettings | None = None,
     database: DatabaseSettings | None = None,
+    source: LagSource | None = None,
 ) -> AsyncIterator[tuple[DatabaseLoop, Reports]]:
     """Run a loop until the block ends; it ends as at a SIGTERM."""
     reports = Reports()
     loop = DatabaseLoop(
-        PostgresLag(dsn, settings=database),
+        source or PostgresLag(dsn, settings=database),
         reports,
         may_write=may_write,
         settings=settings or LoopSettings(),

@@ -50,6 +50,7 @@ class PodTarget:
         self.ended_busy: list[str] = []
         self.exists = True
         self.conflicts = 0
+        self.quota: int | None = None
         self._dsn = dsn
         self._queues = queues
         self._slots = slots
@@ -148,7 +149,8 @@ class PodTarget:
     def _resize(self, desired: int) -> None:
         self._desired = desired
         live = self._live()
-        for _ in range(desired - len(live)):
+        born = desired if self.quota is None else min(desired, self.quota)
+        for _ in range(born - len(live)):
             pod = Pod(name=next(self._names), created_s=time.monotonic())
             self.pods_by_name[pod.name] = pod
             self._tasks.create_task(self._run(pod))

@@ -58,6 +58,8 @@ class Action:
         if not wanted and not watch.scale_in.is_under_way:
             return
         pods = tuple(watch.assignment.target.pods())
+        # Asked for and never created (a quota): these go first, and nobody drains for them.
+        unborn = min(wanted, max(0, self.verdict.replicas.current - len(pods)))
         try:
             loads = await self._loads() if wanted else ()
         except GrantMissing as exc:
@@ -67,7 +69,7 @@ class Action:
             watch.scale_in,
             scale_in.Scene(
                 now_s=now_s,
-                wanted=wanted,
+                wanted=wanted - unborn,
                 pods=pods,
                 loads=loads,
                 starting=len(self.verdict.replicas.starting_ages_s),
@@ -75,10 +77,13 @@ class Action:
                 spare_s=self.ports.settings.spare_s,
             ),
         )
-        await self._take(step)
+        await self._take(step, unborn)
 
-    async def _take(self, step: scale_in.Step) -> None:
+    async def _take(self, step: scale_in.Step, unborn: int) -> None:
         source, watch = self.ports.source, self.watch
+        if not self.ports.may_write():
+            return  # the lease may have ended while the database answered
+        watch.adopted = False  # should the outcome of what follows stay unknown, it is looked up
         if step.undo:
             await source.set_drain(step.undo, drain=False)
             logger.info("%s: drain undone for %d workers", watch.assignment.key, len(step.undo))
@@ -89,11 +94,13 @@ class Action:
         except GrantMissing as exc:
             await self._scale_without_drain(exc)
             return
-        watch.scale_in = step.memory
+        watch.scale_in, watch.adopted = step.memory, True
         if step.blocked:
             self.facts[Fact.SCALE_IN_BLOCKED] = step.blocked
-        if step.retire and await self._scale(
-            self.verdict.replicas.current - len(step.retire), prefer=step.retire
+        going = len(step.retire) + unborn
+        if going and await self._scale(
+            self.verdict.replicas.current - going,
+            prefer=(*step.retire, *(victim.pod for victim in step.memory.leaving)),
         ):
             watch.scale_in = step.memory.retire(step.retire, self.ports.clock())
 
@@ -106,6 +113,8 @@ class Action:
         try:
             if prefer:
                 await target.prefer(prefer)
+                if not self.ports.may_write():
+                    return False
             await target.scale(desired)
         except TargetConflict as exc:
             self.facts[Fact.TARGET_CONFLICT] = str(exc)

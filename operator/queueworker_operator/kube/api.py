@@ -91,11 +91,16 @@ def _scale(body: Mapping[str, Any]) -> Scale:
     )
 
 
-async def set_deletion_cost(client: Client, namespace: str, pod: str, cost: int) -> None:
-    """Tell the ReplicaSet controller how much this pod is worth keeping (lower ends first)."""
-    body = {"metadata": {"annotations": {DELETION_COST: str(cost)}}}
+async def set_deletion_cost(
+    client: Client, namespace: str, pod: str, cost: int | None
+) -> dict[str, Any]:
+    """Tell the ReplicaSet controller how much a pod is worth (lower ends first; None: as others).
+
+    Gives the pod as it is then.
+    """
+    body = {"metadata": {"annotations": {DELETION_COST: None if cost is None else str(cost)}}}
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
-    await client.send(Call(method="PATCH", path=path, verb="patch", what="pods", body=body))
+    return await client.send(Call(method="PATCH", path=path, verb="patch", what="pods", body=body))
 
 
 async def patch_status(

@@ -15,6 +15,7 @@ from queueworker_operator.errors import (
     TargetUnavailable,
 )
 from queueworker_operator.kube import Client, api
+from queueworker_operator.kube.client import DEADLINE_S
 from queueworker_operator.target.cache import ClusterCache
 from queueworker_operator.target.objects import Deployment, Pod
 
@@ -67,7 +68,6 @@ class DeploymentTarget:
         self._counted: frozenset[str] = frozenset()
         self._gone_place = cache.gone_count
         self._read: api.Scale | None = None
-        self._preferred: frozenset[str] = frozenset()
 
     def read(self) -> Replicas | None:
         """Give the Deployment as the caches know it; None when it does not exist."""
@@ -125,29 +125,43 @@ class DeploymentTarget:
             raise TargetConflict(f"{rival} keeps overwriting the replicas: not written")
         place = (self._client, self._namespace, self._name)
         try:
-            scale = await api.set_scale_where(*place, (self._read, desired))
+            async with asyncio.timeout(DEADLINE_S):  # all attempts together: see leader.py
+                scale = await api.set_scale_where(*place, (self._read, desired))
         except ObjectChanged as exc:
             raise TargetConflict(str(exc)) from exc
+        except TimeoutError as exc:
+            raise TargetUnavailable(
+                f"deployment {self._namespace}/{self._name} was not scaled within {DEADLINE_S:g} s:"
+                " the Kubernetes API is slow, or the Deployment changes all the time"
+            ) from exc
         except (AccessDenied, ClusterUnavailable, ObjectMissing) as exc:
             raise TargetUnavailable(str(exc)) from exc
         self._cache.note_scaled((self._namespace, self._name), scale.replicas, scale.version)
 
     async def prefer(self, victims: Collection[str]) -> None:
-        """Lower the deletion cost of `victims`, once each. Best effort: the drain protects jobs."""
-        self._preferred &= frozenset(self.pods())
-        new = [pod for pod in victims if pod not in self._preferred]
-        results = await asyncio.gather(*map(self._lower_cost, new))
-        self._preferred |= {pod for pod, lowered in zip(new, results, strict=True) if lowered}
+        """Lower the deletion cost of `victims` alone. Best effort: the drain protects jobs.
 
-    async def _lower_cost(self, pod: str) -> bool:
+        A pod that was a victim and stayed (the write failed, demand came back) is made equal to
+        the others again: it may be at work while the next victims go.
+        """
+        deployment = self._deployment()
+        pods = self._live(deployment) if deployment else []
+        lowered = {pod.name for pod in pods if pod.cost == str(VICTIM_COST) and not pod.terminating}
+        new, stale = set(victims) - lowered, lowered - set(victims)
+        await asyncio.gather(
+            *(self._set_cost(pod, VICTIM_COST) for pod in sorted(new)),
+            *(self._set_cost(pod, None) for pod in sorted(stale)),
+        )
+
+    async def _set_cost(self, pod: str, cost: int | None) -> None:
         try:
-            await api.set_deletion_cost(self._client, self._namespace, pod, VICTIM_COST)
+            body = await api.set_deletion_cost(self._client, self._namespace, pod, cost)
         except ObjectMissing:
-            return False
+            return
         except (AccessDenied, ClusterUnavailable, ObjectChanged) as exc:
-            logger.warning("pod %s/%s is not preferred at scale-in: %s", self._namespace, pod, exc)
-            return False
-        return True
+            logger.warning("pod %s/%s is not marked for scale-in: %s", self._namespace, pod, exc)
+            return
+        self._cache.put_pod(body)  # before the watch tells
 
     def _deployment(self) -> Deployment | None:
         return self._cache.deployment(self._namespace, self._name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from queueworker_operator.kube.api import DELETION_COST
 from queueworker_operator.resource import grace_s_of, slots_of
 
 Body = Mapping[str, Any]
@@ -26,6 +27,7 @@ class Pod:
     terminating: bool
     ended: bool
     restarts: int
+    cost: str | None = None
     start_up_s: float | None = None
     was_ready: bool = False
 
@@ -105,6 +107,7 @@ def pod_of(body: Body, created_s: float) -> Pod:
         terminating=meta.get("deletionTimestamp") is not None,
         ended=status.get("phase") in ENDED_PHASES,
         restarts=sum(_ends(container) for container in containers),
+        cost=(meta.get("annotations") or {}).get(DELETION_COST),
     )
 
 
