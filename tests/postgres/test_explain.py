@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -127,3 +129,14 @@ def test_a_database_without_the_schema_names_the_command(
     assert main(["explain", "shop/mail", "--dsn", empty_dsn]) == 1
 
     assert "queueworker migrate" in capsys.readouterr().err
+
+
+def test_a_failure_is_one_line_in_a_process_of_its_own() -> None:
+    dsn = f"postgresql://app:{CANARY}@127.0.0.1:1/mail"
+    command = (sys.executable, "-m", "queueworker_operator", "explain", "shop/mail", "--dsn", dsn)
+
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert told.returncode == 1
+    assert told.stderr.count("\n") == 1
+    assert CANARY not in told.stderr + told.stdout

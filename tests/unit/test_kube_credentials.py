@@ -1,6 +1,7 @@
 """How the operator finds its cluster, and what it says when it cannot."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,24 @@ def test_a_missing_token_file_is_told(tmp_path: Path) -> None:
 
 def test_credentials_show_no_token() -> None:
     assert "abc" not in repr(Credentials(server=SERVER, token="abc", private_key="abc"))
+
+
+@pytest.mark.parametrize(
+    "text", ["\0\udcff", "current-context: c\ncontexts: [c]\n", "current-context: c\ncontexts: 3\n"]
+)
+def test_a_file_that_is_no_kubeconfig_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config").write_bytes(text.encode(errors="surrogateescape"))
+
+    with pytest.raises(InvalidSettings, match="kubeconfig"):
+        find_credentials({"KUBECONFIG": str(tmp_path / "config")})
+
+
+@pytest.mark.parametrize("field", ["ca", "certificate"])
+def test_a_certificate_that_is_none_is_told_without_its_text(field: str) -> None:
+    given = Credentials(server=SERVER, private_key="key") if field == "certificate" else None
+    credentials = replace(given or Credentials(server=SERVER), **{field: "garbage"})
+
+    with pytest.raises(InvalidSettings, match="no PEM") as told:
+        credentials.ssl_context()
+
+    assert "garbage" not in str(told.value)

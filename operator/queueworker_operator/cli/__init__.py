@@ -1,6 +1,7 @@
 """The command line. Each command is a module with `add_parser` and `run`, named in COMMANDS."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,6 +16,8 @@ COMMANDS: tuple[ModuleType, ...] = (run, local, explain)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code. Expected failures are one line on stderr."""
     parsed = build_parser().parse_args(arguments)
+    # A command that shows no log keeps to its one line: Python would print warnings otherwise.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         return int(parsed.run(parsed))
     except InvalidSettings as exc:

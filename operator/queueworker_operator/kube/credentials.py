@@ -43,17 +43,27 @@ class Credentials:
         return self.token
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Build the TLS side: the cluster's CA, and the client certificate if there is one."""
-        context = ssl.create_default_context(cadata=self.ca)
+        """Build the TLS side: the cluster's CA, and the client certificate if there is one.
+
+        Raises:
+            InvalidSettings: a certificate or the key cannot be used.
+        """
+        try:
+            context = ssl.create_default_context(cadata=self.ca)
+            if self.certificate and self.private_key:
+                # ssl reads certificates from files only
+                with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:
+                    pair.write(f"{self.certificate}\n{self.private_key}\n")
+                    pair.flush()
+                    context.load_cert_chain(pair.name)
+        except (ssl.SSLError, ValueError) as exc:
+            raise InvalidSettings(
+                "the cluster's CA, or the client's certificate or key, is no PEM that can be used: "
+                "write the kubeconfig anew"
+            ) from exc
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if self.certificate and self.private_key:
-            # ssl reads certificates from files only
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:
-                pair.write(f"{self.certificate}\n{self.private_key}\n")
-                pair.flush()
-                context.load_cert_chain(pair.name)
         return context
 
 
@@ -72,7 +82,10 @@ def find_credentials(environ: Mapping[str, str]) -> Credentials:
     documents = [_document(path) for path in paths if path.exists()]
     if not documents:
         raise InvalidSettings(NO_CLUSTER)
-    return _from_kubeconfig(documents, paths[0].parent)
+    try:
+        return _from_kubeconfig(documents, paths[0].parent)
+    except (AttributeError, TypeError) as exc:  # a list where an object belongs, and the like
+        raise InvalidSettings("the kubeconfig is not laid out as one: write it anew") from exc
 
 
 def _in_cluster(host: str, port: str) -> Credentials:
@@ -88,7 +101,7 @@ def _in_cluster(host: str, port: str) -> Credentials:
 def _document(path: Path) -> Mapping[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as exc:
+    except (OSError, ValueError, yaml.YAMLError) as exc:
         raise InvalidSettings(f"cannot read the kubeconfig {path}: is it YAML?") from exc
     if not isinstance(document, Mapping):
         raise InvalidSettings(f"the kubeconfig {path} is empty")
