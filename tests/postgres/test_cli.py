@@ -76,8 +76,18 @@ def test_an_unreachable_database_is_one_line() -> None:
             assert_one_line(run_command(dsn, *command), "127.0.0.1", "reached")
 
 
+def test_a_database_or_a_role_that_does_not_exist_is_told_from_an_unreachable_server(
+    dsn: str,
+) -> None:
+    other = dsn.rsplit("dbname=", 1)[0] + "dbname=nowhere"
+    assert_one_line(run_command(other, "stats"), "nowhere", "database does not exist")
+    stranger = dsn.replace("user=postgres", "user=nobody_at_all")
+    assert_one_line(run_command(stranger, "stats"), "nobody_at_all", "role is wrong")
+
+
 def test_an_unknown_module_is_one_line(dsn: str) -> None:
     assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", "--app")
+    assert_one_line(worker(dsn, "--app", ".tasks:app"), ".tasks", "--app")
 
 
 def test_an_unknown_attribute_is_one_line(dsn: str) -> None:
@@ -163,6 +173,8 @@ def test_bad_values_are_one_line(dsn: str) -> None:
     task = ("enqueue", "--queue", "q", "--task", "t", "--args")
     assert_one_line(run_command(dsn, *task, "{to: me}"), "--args")
     assert_one_line(run_command(dsn, *task, "[1]"), "object")
+    assert_one_line(run_command(dsn, *task, "{}", "--delay", "nan"), "out of bounds")
+    assert_one_line(run_command(dsn, "dead", "list", "--queue", "q", "--most", "0"), "--most")
 
 
 def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> None:

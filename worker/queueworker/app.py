@@ -175,6 +175,8 @@ def load_app(reference: str) -> App:
     attribute = attribute or "app"
     if not module_name:
         raise AppNotFound("no app is named; give --app MODULE:APP or set QUEUEWORKER_APP")
+    if module_name.startswith("."):
+        raise AppNotFound(f"module {module_name!r} is relative; give --app its full name")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

@@ -34,6 +34,16 @@ PHRASES = {
     "53": "the server has no room (connections, memory or disk)",
     "57": "the server is starting, stopping, or ended the connection",
 }
+# A refusal to connect has no SQLSTATE, only a text, which may be in another language.
+REFUSALS = {
+    "authentication failed": "28",
+    "no password supplied": "28",
+    "no pg_hba.conf entry": "28",
+    '" does not exist': "28",
+    "too many clients": "53",
+    "remaining connection slots": "53",
+    "the database system is": "57",
+}
 MISSING = (
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.UndefinedTable,
@@ -111,17 +121,34 @@ def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
     match exc:
         case psycopg.errors.InsufficientPrivilege():
             return PermissionDenied(
-                f"the database role lacks a right{where}; grant it queueworker_worker, or run:"
-                " queueworker migrate --create-roles"
+                f"the database role lacks a right{where}; workers need the role queueworker_worker,"
+                " producers queueworker_enqueue, stats queueworker_reader, other commands the owner"
+                " (to make the roles, run: queueworker migrate --create-roles)"
             )
         case _ if isinstance(exc, MISSING):
             return SchemaMissing(
                 f"the schema queueworker is missing or old{where}; run: queueworker migrate"
             )
         case _ if isinstance(exc, REFUSED):
-            return EnqueueRefused(exc.diag.message_primary or f"the value was refused ({state})")
+            return EnqueueRefused(_refusal(exc, state))
         case psycopg.OperationalError() | psycopg.InterfaceError():
-            phrase = PHRASES.get((exc.sqlstate or "")[:2], "check that it runs and can be reached")
+            phrase = PHRASES.get(_state_class(exc), "check that it runs and can be reached")
             return DatabaseUnavailable(f"cannot use the database{where}: {phrase} ({state})")
         case _:
             return DatabaseError(f"the database refused a statement{where} ({state})")
+
+
+def _refusal(exc: psycopg.Error, state: str) -> str:
+    text = exc.diag.message_primary or state
+    if isinstance(exc, psycopg.errors.InvalidParameterValue):
+        return text
+    return f"a value of the job is out of bounds; correct it ({text})"
+
+
+def _state_class(exc: psycopg.Error) -> str:
+    if exc.sqlstate:
+        return exc.sqlstate[:2]
+    text = str(exc)
+    if 'database "' in text and '" does not exist' in text:
+        return "3D"
+    return next((state for phrase, state in REFUSALS.items() if phrase in text), "")

@@ -60,8 +60,8 @@ def transition(
         case Settled():
             return _plain(job, TransitionKind.SETTLED)
         case Released(has_started=has_started):
-            kind = TransitionKind.RELEASE_STARTED if has_started else TransitionKind.RELEASE
-            return _plain(job, kind)
+            released = TransitionKind.RELEASE_STARTED if has_started else TransitionKind.RELEASE
+            return _plain(job, released)
         case Discarded(reason=reason):
             return _dead(job, reason, FailureKind.DISCARDED)
         case RetryLater(delay_s=delay_s, reason=reason):

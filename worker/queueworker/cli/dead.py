@@ -42,6 +42,8 @@ def add_to(commands: Commands) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Show dead letters."""
+    if arguments.most < 1:
+        raise InvalidSetting("--most must be 1 or more")
     dead = ask(lambda store: store.dead_list(arguments.queue, arguments.most))
     if arguments.json:
         print(to_json([_fields(job) for job in dead]))
