@@ -2,7 +2,7 @@ import asyncio
 
 import psycopg
 import pytest
-from tests.support.engine import engine, succeed
+from tests.support.engine import engine, load, succeed
 from tests.support.postgres import Connection
 
 pytestmark = pytest.mark.postgres
@@ -25,14 +25,17 @@ CALLS = {
     "read state": "SELECT * FROM queueworker.operator_state",
     "pause": "SELECT queueworker.queue_pause('mail', true)",
     "purge": "SELECT queueworker.dead_purge('mail')",
+    "change payloads": "UPDATE queueworker.job SET args = '{}'",
+    "set a drain flag by hand": "UPDATE queueworker.worker SET drain = true",
+    "queues": "SELECT name FROM queueworker.queue",
     "create a table": "CREATE TABLE queueworker.mine (x int)",
 }
 ALLOWED = {
-    "worker": {"enqueue", "lag", "workers", "jobs", "rescue", "delete jobs"},
+    "worker": {"enqueue", "lag", "workers", "jobs", "queues", "rescue", "delete jobs"},
     "enqueue": {"enqueue"},
-    "reader": {"lag", "workers", "jobs", "decisions"},
+    "reader": {"lag", "workers", "jobs", "queues", "decisions"},
     "operator": {
-        "lag", "workers", "jobs", "drain", "end lease", "sweep", "rescue", "save", "record", "decisions",
+        "lag", "workers", "drain", "end lease", "sweep", "rescue", "save", "record", "decisions",
     },
 }  # fmt: skip
 
@@ -64,6 +67,7 @@ def test_the_worker_role_can_run_jobs_from_end_to_end(dsn: str, conn: Connection
             conn.execute("SELECT queueworker.queue_create('mail')")
             await e.enqueue(4)
             worker = await e.worker(pod="x")
+            assert (await e.store.renew(worker, 30, load(busy=1))).alive
             jobs = await e.claim(worker, 3)
             queue = await e.store.queue("mail")
             await e.store.mark_started(jobs[0].token, 3)

@@ -16,7 +16,8 @@ BEGIN
     CREATE INDEX ON queueworker.%1$I (queue_id, run_at) WHERE pos IS NULL;
     CREATE UNIQUE INDEX ON queueworker.%1$I (queue_id, unique_key) WHERE unique_key IS NOT NULL;', part);
   IF role_exists('queueworker_worker') THEN
-    EXECUTE format('GRANT SELECT, UPDATE, DELETE ON queueworker.%I TO queueworker_worker', part);
+    EXECUTE format('GRANT SELECT, UPDATE (token, attempt, pos, run_at), DELETE ON queueworker.%I
+      TO queueworker_worker', part);
   END IF;
 END $$;
 

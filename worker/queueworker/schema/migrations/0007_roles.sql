@@ -15,7 +15,7 @@ BEGIN
     GRANT USAGE ON SCHEMA queueworker TO queueworker_reader;
     GRANT EXECUTE ON FUNCTION queueworker.queue_lag, queueworker.worker_state, queueworker.decisions
       TO queueworker_reader;
-    GRANT SELECT ON queueworker.jobs, queueworker.migration TO queueworker_reader;
+    GRANT SELECT ON queueworker.jobs, queueworker.queue, queueworker.migration TO queueworker_reader;
   END IF;
   IF role_exists('queueworker_operator') THEN
     GRANT USAGE ON SCHEMA queueworker TO queueworker_operator;
@@ -23,7 +23,7 @@ BEGIN
       queueworker.set_drain, queueworker.end_lease, queueworker.sweep, queueworker.rescue,
       queueworker.save_state, queueworker.load_state, queueworker.record_decision
       TO queueworker_operator;
-    GRANT SELECT ON queueworker.jobs, queueworker.migration TO queueworker_operator;
+    GRANT SELECT ON queueworker.migration TO queueworker_operator;
   END IF;
   IF role_exists('queueworker_worker') THEN
     GRANT USAGE ON SCHEMA queueworker TO queueworker_worker;
@@ -32,12 +32,18 @@ BEGIN
       queueworker.queue_lag, queueworker.worker_state TO queueworker_worker;
     GRANT SELECT ON queueworker.migration, queueworker.queue, queueworker.lane, queueworker.jobs,
       queueworker.failure TO queueworker_worker;
-    GRANT SELECT, UPDATE, DELETE ON queueworker.job, queueworker.worker, queueworker.claim TO queueworker_worker;
+    -- Of a row it changes what claims, completions and renewals change: no payload, no drain flag.
+    GRANT SELECT, DELETE ON queueworker.job, queueworker.worker, queueworker.claim TO queueworker_worker;
+    GRANT UPDATE (token, attempt, pos, run_at) ON queueworker.job TO queueworker_worker;
+    GRANT UPDATE (started) ON queueworker.claim TO queueworker_worker;
+    GRANT UPDATE (slots, busy, held, busy_by_queue, held_by_queue, draining, oldest_start_at, renewed_at,
+      expires_at) ON queueworker.worker TO queueworker_worker;
     GRANT INSERT ON queueworker.claim, queueworker.failure, queueworker.dead_job, queueworker.stat
       TO queueworker_worker;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA queueworker TO queueworker_worker;
     FOR part IN SELECT DISTINCT q.part FROM queue AS q UNION SELECT 'job_default' LOOP
-      EXECUTE format('GRANT SELECT, UPDATE, DELETE ON queueworker.%I TO queueworker_worker', part);
+      EXECUTE format('GRANT SELECT, UPDATE (token, attempt, pos, run_at), DELETE ON queueworker.%I
+        TO queueworker_worker', part);
     END LOOP;
   END IF;
 END $$;
