@@ -328,6 +328,23 @@ def test_pods_that_a_quota_refused_go_first_and_no_living_pod_drains_for_them(ds
     run(scene())
 
 
+def test_a_write_that_fails_again_and_again_is_recorded_once(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        target.conflicts = 5
+        async with (
+            target.running(0),
+            looping(dsn, [assigned(target, fixed(3))], settings=HASTY) as (_, reports),
+        ):
+            await reports.until(lambda report: report.written == 3)
+            rows = await execute(dsn, "SELECT record -> 'asked' FROM queueworker.decision")
+
+        assert target.conflicts == 0
+        assert [asked for (asked,) in rows].count(3) == 1
+
+    run(scene())
+
+
 class Forgetful(PostgresLag):
     """Drains, and then loses the answer: the caller does not know that it happened."""
 

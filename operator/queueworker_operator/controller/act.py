@@ -107,7 +107,10 @@ class Action:
     async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
         """Record, then write; a write that fails is tried again at the next tick."""
         target = self.watch.assignment.target
-        await self._record(desired)
+        attempt = (self.verdict.replicas.current, desired)
+        if attempt != self.watch.failed:  # once, or failures would push the history out
+            await self._record(desired)
+        self.watch.failed = attempt
         if not self.ports.may_write():
             return False  # the lease may have ended while the database answered
         try:
@@ -122,6 +125,7 @@ class Action:
         except TargetUnavailable as exc:
             self.facts[Fact.TARGET_UNAVAILABLE] = str(exc)
             return False
+        self.watch.failed = None
         self.watch.has_asked(desired, self.ports.clock())
         self.written = desired
         return True

@@ -45,6 +45,7 @@ class Watch:
     adopted: bool = False
     asked: int | None = None
     asked_at_s: float = 0.0
+    failed: tuple[int, int] | None = None
     recorded: tuple[int, Reason] | None = None
     recorded_at_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
@@ -99,6 +100,7 @@ class Watch:
         self.gone = ()
         self.reported = None
         self.recorded = None
+        self.failed = None
 
     def to_record(self) -> dict[str, Any]:
         """Give what is stored for the next controller."""
