@@ -168,3 +168,17 @@ def test_drains_that_an_earlier_controller_began_are_taken_over() -> None:
 
     assert step(memory, scene(wanted=1, loads=loads)).retire == ("c",)
     assert step(memory, scene(wanted=0, loads=loads)).undo == ("id-c",)
+
+
+def test_a_pod_of_two_workers_is_let_go_of_after_the_patience() -> None:
+    busier, other = load("a", busy=2), replace(load("a", busy=1), worker_id="id-second")
+    first = step(ScaleIn(), scene(wanted=1, loads=(busier, other), pods=("a",)))
+    drained = (replace(busier, draining=True), other)
+
+    later = step(first.memory, scene(wanted=1, loads=drained, pods=("a",), now_s=29.0))
+    last = step(later.memory, scene(wanted=1, loads=drained, pods=("a",), now_s=31.0))
+
+    assert first.drain == ("id-a",)
+    assert (later.undo, later.drain, later.retire) == ((), (), ())
+    assert last.undo == ("id-a",)
+    assert last.blocked

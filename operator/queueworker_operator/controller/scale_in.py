@@ -102,14 +102,16 @@ def forget_gone(memory: ScaleIn, scene: Scene) -> tuple[ScaleIn, tuple[Victim, .
     A victim whose worker registered since (or anew) was not asked to drain: it is chosen afresh.
     """
     here = set(scene.pods)
-    rows = {load.pod: load.worker_id for load in scene.loads}
+    rows: dict[str, set[str | None]] = {}
+    for load in scene.loads:
+        rows.setdefault(load.pod, set()).add(load.worker_id)
     stay = {victim: at for victim, at in memory.leaving.items() if victim.pod in here}
     strays = tuple(v for v, at in stay.items() if scene.now_s - at > LEAVES_WITHIN_S)
     return ScaleIn(
         victims={
             victim: at
             for victim, at in memory.victims.items()
-            if victim.pod in here and rows.get(victim.pod, victim.worker_id) == victim.worker_id
+            if victim.pod in here and victim.worker_id in rows.get(victim.pod, {victim.worker_id})
         },
         leaving={victim: at for victim, at in stay.items() if victim not in strays},
         spared={
