@@ -220,6 +220,15 @@ def test_queues_are_created_listed_paused_and_resumed(dsn: str) -> None:
     assert_one_line(run_command(dsn, "queue", "pause", "nothing"), "nothing", "queue list")
 
 
+def test_a_queue_is_not_created_behind_a_producers_long_transaction(dsn: str) -> None:
+    with psycopg.connect(dsn) as producer:
+        producer.execute("SELECT queueworker.enqueue('mail', 'noop')")
+        done = run_command(dsn, "queue", "create", "reports")
+
+    assert_one_line(done, "end long transactions")
+    assert run_command(dsn, "queue", "create", "reports").returncode == 0
+
+
 def test_stats_are_watched_until_interrupted(dsn: str, bench: Bench) -> None:
     bench.enqueue("noop")
     watching = subprocess.Popen(

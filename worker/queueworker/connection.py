@@ -32,6 +32,7 @@ PHRASES = {
     "3D": "the database does not exist; create it or correct the DSN",
     "40": "a deadlock or a conflict with another transaction; try again",
     "53": "the server has no room (connections, memory or disk)",
+    "55": "another transaction holds a lock; end long transactions and try again",
     "57": "the server is starting, stopping, or ended the connection",
 }
 # A refusal to connect has no SQLSTATE, only a text, which may be in another language.

@@ -87,9 +87,11 @@ END $$;
 
 -- A queue of its own partition: its rows move there in this transaction and keep their positions,
 -- so floors and hints stay true. Enqueues wait for its end, before they choose a partition: one that
--- had chosen job_default would be refused there.
+-- had chosen job_default would be refused there. Behind a producer's long transaction it gives up, so
+-- that the others do not wait for that.
 CREATE FUNCTION queueworker.queue_create(queue_name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
+SET lock_timeout = '3 s'
 AS $$
 DECLARE
   q queueworker.queue := ensure_queue(queue_name);
