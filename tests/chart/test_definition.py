@@ -8,6 +8,8 @@ import yaml
 from tests.support.chart import CHART, DEFINITION, named, render, render_text
 from tests.support.helm import HELM_3, run_helm
 
+from queueworker_operator.resource import SPEC_FIELDS
+
 IN_CHART = "files/queueworkers.queueworker.dev.yaml"
 
 
@@ -62,3 +64,10 @@ def test_double_braces_in_a_description_are_not_a_template(tmp_path: Path) -> No
     (chart / IN_CHART).write_text(yaml.safe_dump(definition))
 
     assert named(render(chart=chart), "CustomResourceDefinition") == definition
+
+
+def test_the_operator_knows_exactly_the_fields_of_the_definition() -> None:
+    version = yaml.safe_load(DEFINITION.read_text())["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    assert set(spec["properties"]) == SPEC_FIELDS

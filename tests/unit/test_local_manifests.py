@@ -149,3 +149,22 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(base64.b64decode("/////w=="))
 
     assert "a.yaml is not readable as YAML" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("startWithin:", "startsWithin:", "spec.startsWithin is not a field: did you mean startW"),
+        (
+            "maxReplicas:",
+            "maxReplica:",
+            "spec.maxReplica is not a field: did you mean maxReplicas?",
+        ),
+        ("maxReplicas:", "colour:", "spec.colour is not a field: remove it"),
+        ("v1alpha1", "v1", "apiVersion must be queueworker.dev/v1alpha1"),
+    ],
+)
+def test_a_misspelt_field_is_refused_as_the_api_server_would(
+    tmp_path: Path, right: str, wrong: str, said: str
+) -> None:
+    assert said in refusal(write(tmp_path, DEPLOYMENT, QUEUE_WORKER.replace(right, wrong)))

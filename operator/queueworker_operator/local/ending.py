@@ -30,7 +30,7 @@ def headline(summary: Summary) -> str:
     """Say in a few words how it went."""
     account = summary.account
     if account is None:
-        return f"{summary.finished:,} jobs finished"
+        return f"{summary.finished:,} attempts finished"
     if account.all_once:
         return f"{account.jobs:,} jobs, each run exactly once"
     return f"{account.completed_once:,} of {account.planned:,} jobs ran exactly once"
@@ -49,14 +49,19 @@ def subline(summary: Summary) -> str:
 
 
 def _title(summary: Summary) -> str:
-    return f"{'Interrupted: ' if summary.interrupted else ''}{headline(summary)}"
+    cut_short = summary.interrupted and summary.account is not None
+    return f"{'Interrupted: ' if cut_short else ''}{headline(summary)}"
 
 
 def _rows(summary: Summary) -> list[tuple[str, str]]:
     cost = summary.cost
     account = summary.account
     rows = [("replayed", summary.trace)] if summary.trace else []
-    rows += _account_rows(account) if account else [("jobs finished", f"{summary.finished:,}")]
+    rows += (
+        _account_rows(account)
+        if account
+        else [("attempts finished (failed ones too)", f"{summary.finished:,}")]
+    )
     rows.append(
         ("share late", f"{summary.late_percent:.2f} % (promise {summary.start_within_s:g} s)")
     )

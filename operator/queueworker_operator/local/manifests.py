@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ import yaml
 
 from queueworker_operator.decision.model import Policy
 from queueworker_operator.errors import InvalidResource
-from queueworker_operator.resource import KIND, ResourceSpec, key_of, parse, slots_of
+from queueworker_operator.resource import (
+    GROUP,
+    KIND,
+    SPEC_FIELDS,
+    VERSION,
+    ResourceSpec,
+    key_of,
+    parse,
+    slots_of,
+)
 
 Body = Mapping[str, Any]
 
@@ -88,10 +98,11 @@ def _placed(document: Body, file: Path) -> Body:
 
 
 def _workload(body: Body, deployments: Mapping[str, Body]) -> Workload:
+    name = body["metadata"]["name"]
+    _refuse_unknown(name, body)
     try:
         resource = parse(body)
     except InvalidResource as exc:
-        name = body["metadata"]["name"]
         raise InvalidResource(f"QueueWorker {name}: {exc}", reason=exc.reason) from exc
     target = resource.target_name
     deployment = deployments.get(f"{resource.namespace}/{target}")
@@ -113,6 +124,18 @@ def _workload(body: Body, deployments: Mapping[str, Body]) -> Workload:
         deployment=deployment,
         container=container,
     )
+
+
+def _refuse_unknown(name: str, body: Body) -> None:
+    """Refuse what kubectl and the API server would: a misspelt field must not be a default."""
+    if body.get("apiVersion") != f"{GROUP}/{VERSION}":
+        raise InvalidResource(f"QueueWorker {name}: apiVersion must be {GROUP}/{VERSION}")
+    spec = body.get("spec")
+    unknown = sorted(set(map(str, spec)) - SPEC_FIELDS) if isinstance(spec, Mapping) else []
+    for field in unknown:
+        nearest = get_close_matches(field, SPEC_FIELDS, n=1)
+        remedy = f"did you mean {nearest[0]}?" if nearest else "remove it"
+        raise InvalidResource(f"QueueWorker {name}: spec.{field} is not a field: {remedy}")
 
 
 def _container(deployment: Body, name: str) -> Body:

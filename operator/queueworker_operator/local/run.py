@@ -1,6 +1,7 @@
 """One-machine mode from start to summary; leaves nothing running."""
 
 import asyncio
+import fcntl
 import json
 import logging
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.local.database import (
     migrate,
     run_scripts,
@@ -33,6 +35,7 @@ from queueworker_operator.local.stage import Stage
 from queueworker_operator.local.summary import Summary, to_json
 from queueworker_operator.local.view import NoteStream
 
+LOCK_FILE = "lock"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,7 +48,7 @@ async def run_local(options: Options, environment: Mapping[str, str], console: C
     plan = make_plan(options, environment)
     if plan.manifests.ignored:
         console.print(f"ignored on one machine: {', '.join(plan.manifests.ignored)}", style="dim")
-    with workspace(plan) as folder:
+    with workspace(plan) as folder, alone_in(folder):
         stop = asyncio.Event()
         with _stopping(stop.set):
             async with _database(plan, folder, console) as dsn:
@@ -59,6 +62,23 @@ async def run_local(options: Options, environment: Mapping[str, str], console: C
         if plan.replay is not None and not (summary.is_good or summary.interrupted):
             _keep_output(folder, console)
     return 0 if summary.is_good else 1
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep others out of `folder`: its database ends with this run.
+
+    Raises:
+        InvalidSettings: another run is there.
+    """
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidSettings(
+                f"another `local` runs in {folder.parent}: end it, or run a copy of the folder"
+            ) from None
+        yield
 
 
 @asynccontextmanager

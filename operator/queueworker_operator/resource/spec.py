@@ -16,6 +16,19 @@ LONGEST_QUEUE_NAME = 128
 SHORTEST_PROMISE_S = 1.0
 LONGEST_PROMISE_S = 86_400.0
 DEFAULT_SECRET_KEY = "dsn"  # noqa: S105 the key's name, not a secret
+SPEC_FIELDS = frozenset(
+    {
+        "scaleTargetRef",
+        "queues",
+        "database",
+        "startWithin",
+        "slotsPerPod",
+        "minReplicas",
+        "maxReplicas",
+        "replicas",
+        "mode",
+    }
+)
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h)){1,4}")
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
