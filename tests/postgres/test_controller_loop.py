@@ -9,7 +9,7 @@ import pytest
 from tests.support.loops import KEY, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
-from queueworker_operator.controller import Assignment
+from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.record import replay
 from queueworker_operator.decision.model import Mode, Policy, Reason
 from queueworker_operator.errors import LagUnavailable
@@ -381,6 +381,43 @@ def test_a_drain_whose_answer_was_lost_is_undone_when_demand_is_back(dsn: str) -
             )
 
         assert target.writes == []
+
+    run(scene())
+
+
+class Interrupted(PostgresLag):
+    """Its QueueWorker is deleted while a drain is on its way."""
+
+    loop: DatabaseLoop | None = None
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
+        self.asked: list[bool] = []
+
+    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
+        if drain and self.loop is not None:
+            self.loop.forget(KEY)
+        await super().set_drain(worker_ids, drain=drain)
+        self.asked.append(drain)
+
+
+def test_a_drain_that_crosses_a_deletion_is_undone(dsn: str) -> None:
+    async def scene() -> None:
+        target, source = PodTarget(dsn, ("mail",)), Interrupted(dsn)
+        async with (
+            target.running(2),
+            looping(dsn, [assigned(target, fixed(2))], settings=HASTY, source=source) as (
+                loop,
+                reports,
+            ),
+        ):
+            await reports.next(2)
+            for pod in target.pods_by_name.values():
+                pod.busy = 1
+            await target.until_renewed()
+            source.loop = loop
+            loop.assign(assigned(target, fixed(1)))
+            await target.until(lambda: source.asked == [True, False])
 
     run(scene())
 

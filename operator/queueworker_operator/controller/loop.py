@@ -71,7 +71,11 @@ class DatabaseLoop:
         """Stop watching a QueueWorker; its target is left as it is, drains are undone."""
         watch = self._watches.pop(key, None)
         self._ports.metrics.forget(key)
-        if watch is not None and watch.scale_in.is_under_way:
+        if watch is not None:
+            self._end(watch)
+
+    def _end(self, watch: Watch) -> None:
+        if watch.scale_in.is_under_way and watch not in self._ended:
             self._ended.append(watch)
             self.wake()
 
@@ -142,6 +146,8 @@ class DatabaseLoop:
             await self._attempt("report a failed tick", self._report_failure(watch, exc))
         finally:
             self._steps.pop(key, None)
+            if self._watches.get(key) is not watch:  # forgotten meanwhile: it may drain only now
+                self._end(watch)
 
     async def _report_failure(self, watch: Watch, error: Exception) -> None:
         if self._ports.may_write():
