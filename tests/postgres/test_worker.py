@@ -1,5 +1,6 @@
 """A worker, as users start it, runs each job once and tells what came of it."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -61,7 +62,9 @@ def test_a_failed_job_is_retried_and_then_dead_with_its_error(dsn: str, bench: B
 
     assert [attempt for attempt, _, _ in bench.runs(again)] == [1, 2]
     errors = dict(bench.conn.execute("SELECT id, error FROM queueworker.dead_job").fetchall())
-    assert errors == {fail: "LookupError: broken", gave_up: "Discard: no use"}
+    assert set(errors) == {fail, gave_up}
+    assert re.fullmatch(r"LookupError: broken \(ledger_tasks\.py:\d+ in fail\)", errors[fail])
+    assert errors[gave_up] == "Discard: no use"
 
 
 def test_arguments_that_do_not_fit_fail_the_attempt_and_not_the_worker(
@@ -201,3 +204,15 @@ def test_results_are_accepted_at_once_after_a_queue_got_its_partition(
         bench.until("SELECT sum(succeeded) = 2 FROM queueworker.queue_counter")
 
     assert bench.one("SELECT sum(refused) FROM queueworker.queue_counter") == 0
+
+
+def test_a_failed_attempt_is_logged_with_its_place_and_traceback(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("fail", max_attempts=1)
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(job)
+        log = worker.log
+
+    assert f"job {job} (fail) attempt 1 of 1 failed: " in log
+    assert "in fail); dead" in log
+    assert "Traceback (most recent call last)" in log
+    assert "in fail)" in bench.one("SELECT error FROM queueworker.dead_job")

@@ -72,10 +72,11 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The handler raised, or its arguments do not fit it."""
+    """The handler raised, or its arguments do not fit it; `traceback` is for the log."""
 
     error: str
     kind: FailureKind = FailureKind.ERROR
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

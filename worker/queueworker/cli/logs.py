@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+from textwrap import indent
 
 from typing_extensions import override
 
@@ -33,10 +34,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
+class TextFormatter(logging.Formatter):
+    """One line, and below it the traceback of a failed attempt."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record, and the field `traceback` as a block."""
+        line = super().format(record)
+        traceback = getattr(record, "traceback", "")
+        return f"{line}\n{indent(traceback, '    ')}" if traceback else line
+
+
 def configure_logging(log_format: LogFormat) -> None:
     """Write INFO and above to standard error."""
     output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(
-        JsonFormatter() if log_format is LogFormat.JSON else logging.Formatter(TEXT)
-    )
+    output.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter(TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from queueworker.context import Context
 from queueworker.errors import Discard, InvalidCall, RetryAfter
+from queueworker.execute.trace import place, traceback_text, without_passwords
 from queueworker.job import (
     ClaimedJob,
     Discarded,
@@ -19,6 +20,7 @@ from queueworker.job import (
 from queueworker.task import Task
 
 MOST_ERROR_CHARACTERS = 2000
+MOST_PLACE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +64,21 @@ def failure(exc: BaseException) -> Outcome:
         case Discard():
             return Discarded(reason=describe(exc))
         case _:
-            return Failed(error=describe(exc))
+            return Failed(error=located(exc), traceback=traceback_text(exc))
 
 
 def invalid_arguments(exc: InvalidCall) -> Outcome:
     """Give the outcome of a payload that does not fit its task."""
     return Failed(error=str(exc), kind=FailureKind.INVALID_ARGS)
+
+
+def located(exc: BaseException) -> str:
+    """Name an error and the line that raised it."""
+    where = place(exc)
+    if not where:
+        return describe(exc)
+    where = f" ({where})"[:MOST_PLACE_CHARACTERS]
+    return without_passwords(describe(exc))[: MOST_ERROR_CHARACTERS - len(where)] + where
 
 
 def describe(exc: BaseException) -> str:

@@ -61,8 +61,9 @@ def _outcome_fields(outcome: Outcome) -> Mapping[str, object]:
     match outcome:
         case Succeeded() | Settled():
             return {"outcome": "succeeded"}
-        case Failed(error=error, kind=kind):
-            return {"outcome": "failed", "error": error, "kind": kind.value}
+        case Failed(error=error, kind=kind, traceback=traceback):
+            failed = {"error": error, "kind": kind.value, "traceback": traceback}
+            return {"outcome": "failed", **failed}
         case RetryLater(delay_s=delay_s, reason=reason):
             return {"outcome": "retry", "delay_s": delay_s, "reason": reason}
         case Discarded(reason=reason):
@@ -90,7 +91,9 @@ def _outcome(frame: Mapping[str, Any]) -> Outcome:
         case "discarded":
             return Discarded(reason=str(frame["reason"]))
         case _:
-            return Failed(error=str(frame["error"]), kind=FailureKind(frame["kind"]))
+            kind = FailureKind(frame["kind"])
+            traceback = str(frame.get("traceback", ""))
+            return Failed(error=str(frame["error"]), kind=kind, traceback=traceback)
 
 
 def _line(frame: Mapping[str, object]) -> bytes:

@@ -23,6 +23,7 @@ from queueworker.metrics import JOB_RUN, JOB_WAIT, JOBS, REFUSED
 from queueworker.retry import Backoff, exponential, transition
 from queueworker.store import complete_in
 from queueworker.task import Task, TaskRegistry
+from queueworker.worker.failures import log_failure
 from queueworker.worker.slots import Run
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,10 @@ class Runner:
 
     def _settle(self, source: Source, job: ClaimedJob, outcome: Outcome, backoff: Backoff) -> None:
         _jobs_metric(source.queue.name, type(outcome).__name__.lower()).inc()
-        self._completer.add(source.queue, _transition(job, outcome, backoff))
+        change = _transition(job, outcome, backoff)
+        if change.failure is not None:
+            log_failure(source.hints.task_of(job.lane), job, outcome, change)
+        self._completer.add(source.queue, change)
 
 
 # Finding a metric's child by its labels costs as much as the observation.
