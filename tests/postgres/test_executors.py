@@ -32,6 +32,14 @@ def test_a_job_past_its_timeout_is_dead_and_its_result_is_refused(
     assert bench.one("SELECT sum(succeeded) FROM queueworker.queue_counter") == 0
 
 
+def test_a_job_from_sql_gets_the_timeout_of_its_task(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("limited_nap", seconds=30, max_attempts=1)
+    with WorkerProcess(dsn):
+        bench.until_gone(job)
+
+    assert bench.one("SELECT kind FROM queueworker.dead_job") == "timeout"
+
+
 def test_a_late_process_is_killed_with_all_that_it_started(dsn: str, bench: Bench) -> None:
     (job,) = bench.enqueue("process_nap", seconds=60, timeout_s=1.0)
     with WorkerProcess(dsn):

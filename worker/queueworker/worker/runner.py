@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 from prometheus_client import Counter, Histogram
@@ -93,6 +94,9 @@ class Runner:
 
     def _call(self, run: Run, task: Task[..., object]) -> Call:
         job, queue = run.job, run.source.queue
+        if job.timeout_s is None and task.options.timeout_s is not None:
+            # Enqueued by SQL, which does not know the task's own limit.
+            job = replace(job, timeout_s=task.options.timeout_s)
         context = Context(
             job,
             queue=queue.name,
