@@ -144,7 +144,7 @@ def places(settings: Settings, credentials: Credentials) -> tuple[str | None, ..
 
 async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> None:
     """Run all tasks until a signal, or until one of them fails."""
-    stop, stop_watching = asyncio.Event(), asyncio.Event()
+    stop, flags = asyncio.Event(), watch.Flags()
     feed = watch.Feed(parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake)
     registry = watch.register(feed, credentials)
     forever = [
@@ -152,8 +152,8 @@ async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> No
         for part in (parts.leader, parts.statuses, parts.dispatcher, parts.relisting)
     ]
     namespaces = places(settings, credentials)
-    kopf = asyncio.create_task(watch.watch(registry, namespaces, stop_watching), name="kopf")
-    stopping = asyncio.create_task(_stopped(stop), name="stop")
+    kopf = asyncio.create_task(watch.watch(registry, namespaces, flags), name="kopf")
+    stopping = asyncio.create_task(_stopped(stop, flags.started), name="stop")
     try:
         done, _ = await asyncio.wait(
             [*forever, kopf, stopping], return_when=asyncio.FIRST_COMPLETED
@@ -167,18 +167,21 @@ async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> No
         await parts.loops.stop()  # under the lease still: states are stored, drains undone
         forever[0].cancel()
         await parts.leader.release()
-        stop_watching.set()
+        flags.stop.set()
         await asyncio.gather(kopf, return_exceptions=True)
 
 
-async def _stopped(stop: asyncio.Event) -> None:
+async def _stopped(stop: asyncio.Event, watching: asyncio.Event) -> None:
     """Wait for a signal. kopf takes the signals for itself when it starts: take them back."""
-    loop = asyncio.get_running_loop()
-    while not stop.is_set():
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stop.set)
-        try:
-            async with asyncio.timeout(1.0):
-                await stop.wait()
-        except TimeoutError:
-            continue
+    _take_signals(stop)
+    first = [asyncio.create_task(event.wait()) for event in (stop, watching)]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in first:
+        waiting.cancel()
+    _take_signals(stop)
+    await stop.wait()
+
+
+def _take_signals(stop: asyncio.Event) -> None:
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
@@ -132,10 +133,18 @@ def watch_settings() -> kopf.OperatorSettings:
     return settings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What the watch tells, and what ends it."""
+
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 async def watch(
-    registry: kopf.OperatorRegistry, namespaces: tuple[str | None, ...], stop: asyncio.Event
+    registry: kopf.OperatorRegistry, namespaces: tuple[str | None, ...], flags: Flags
 ) -> None:
-    """Run the watch streams until `stop`.
+    """Run the watch streams until `flags.stop`.
 
     Raises:
         ClusterUnavailable: kopf gave up, for instance because a right was taken away.
@@ -147,7 +156,8 @@ async def watch(
         standalone=True,
         clusterwide=everywhere,
         namespaces=() if everywhere else [name for name in namespaces if name is not None],
-        stop_flag=stop,
+        ready_flag=flags.started,
+        stop_flag=flags.stop,
     )
     try:
         await running
