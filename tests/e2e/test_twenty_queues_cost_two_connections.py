@@ -8,7 +8,10 @@ from tests.support.waiting import wait_until
 from tests.support.workload import Workload
 
 QUEUES = 20
-MEASURED_S = 15.0
+MEASURED_S = 10.0
+WINDOWS = (
+    3  # autovacuum's transactions count too, once a minute: the least window is the operator's
+)
 # One lag query a second; each 5 s it also promotes and rescues for queues that have no worker.
 QUERIES_PER_S = 1.7
 CONNECTIONS = """
@@ -29,7 +32,8 @@ def test_connections_and_queries_do_not_grow_with_the_queues(
     ]
     wait_until(lambda: all_ready([first, *others]), within_s=60, what="all twenty are Ready")
 
-    connections, per_s = observe(first)
+    windows = [observe(first) for _ in range(WINDOWS)]
+    connections, per_s = max(most for most, _ in windows), min(rate for _, rate in windows)
     measure(f"{QUEUES} queues of one database: {connections} connections, {per_s:.2f} queries/s")
     others[-1].enqueue(1, seconds=0.1)
     others[-1].wait_for_jobs(within_s=90)

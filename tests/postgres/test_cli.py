@@ -244,7 +244,7 @@ def test_stats_are_watched_until_interrupted(dsn: str, bench: Bench) -> None:
         while headers < 2:
             headers += "QUEUE" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(5) == 130
+        assert watching.wait(20) == 130
 
 
 def test_a_database_is_started_printed_migrated_and_stopped(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`queueworker stats`."""
 
 import argparse
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -41,6 +42,9 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the queues' lag once, or until interrupted."""
+    if arguments.watch:
+        # asyncio's own handler cancels the query; a query that ends just then would go on watching.
+        signal.signal(signal.SIGINT, _interrupt)
     while True:
         rows = ask(lambda store: _read(store, arguments.queue))
         shown = to_json([asdict(row) for row in rows]) if arguments.json else _table(rows)
@@ -48,6 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.watch:
             return 0
         time.sleep(EVERY_S)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 async def _read(store: Store, queues: Sequence[str] | None) -> list[LagRow]:
