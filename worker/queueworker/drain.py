@@ -1,11 +1,18 @@
-"""When a worker stops claiming, how long it lets jobs finish, and when it gives them back.
+"""When a worker stops claiming, how long it lets jobs finish, and when it must be gone.
 
-            flag set                 SIGTERM                 deadline | SIGTERM again
-WORKING <──────────────> DRAINING ────────────> FINISHING ─────────────────────────> RELEASING
-   │       flag cleared                             ^
-   └────────────────────────────────────────────────┘  SIGTERM
+        flag set | SIGTERM            budget used | SIGTERM again           last second
+RUNNING ─────────────────> DRAINING ─────────────────────────────> RELEASING ──────────> GONE
+   ^     flag cleared         │
+   └──────────────────────────┘ (never after a SIGTERM)
 
-DRAINING is the operator's wish and can be undone; FINISHING ends with the process.
+DRAINING   nothing is claimed, what has not started is given back, what runs goes on
+RELEASING  what still runs is given back, uncharged
+GONE       the process ends, whatever hangs
+
+The operator's flag drains for as long as it is set. A SIGTERM at t, with SIGKILL at t + grace,
+leaves a budget: jobs may run until `grace - margin`. Giving back in the usual way takes
+half of the margin at most; the other half is for the last resort of a worker whose loop hangs.
+The margin is a fifth of the grace: 1 s at least (half of a grace below 2 s), 5 s at most.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +20,18 @@ from enum import Enum
 
 MARGIN_SHARE = 0.2
 MOST_MARGIN_S = 5.0
+LEAST_MARGIN_S = 1.0
+RELEASE_SHARE = 0.5
+LAST_RESORT_SHARE = 0.35
 
 
 class Phase(Enum):
     """What a worker may do with jobs."""
 
-    WORKING = "working"
+    RUNNING = "running"
     DRAINING = "draining"
-    FINISHING = "finishing"
     RELEASING = "releasing"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,32 +41,54 @@ class Drain:
     grace_s: float
     is_flagged: bool = False
     finish_by_s: float | None = None
-    is_urgent: bool = False
+    gone_by_s: float | None = None
 
     @property
     def margin_s(self) -> float:
         """Give the part of the grace that is kept for giving jobs back."""
-        return min(MOST_MARGIN_S, MARGIN_SHARE * self.grace_s)
+        least_s = min(LEAST_MARGIN_S, self.grace_s / 2)
+        return min(MOST_MARGIN_S, max(least_s, MARGIN_SHARE * self.grace_s))
+
+    @property
+    def release_s(self) -> float:
+        """Give how long giving jobs back may take."""
+        return RELEASE_SHARE * self.margin_s
+
+    @property
+    def last_resort_s(self) -> float:
+        """Give how long giving jobs back may take when the loop hangs; then comes the exit."""
+        return LAST_RESORT_SHARE * self.margin_s
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether a signal came: that cannot be undone."""
+        return self.finish_by_s is not None
 
     def with_flag(self, *, is_flagged: bool) -> "Drain":
         """Follow the operator's wish."""
         return replace(self, is_flagged=is_flagged)
 
     def with_signal(self, now_s: float) -> "Drain":
-        """Take a SIGTERM: the first starts the grace, the second ends it."""
-        if self.finish_by_s is None:
-            return replace(self, finish_by_s=now_s + self.grace_s - self.margin_s)
-        return replace(self, is_urgent=True)
+        """Take a SIGTERM: the first starts the budget, the second ends it."""
+        if self.finish_by_s is None or self.gone_by_s is None:
+            finish_by_s = now_s + self.grace_s - self.margin_s
+            return replace(self, finish_by_s=finish_by_s, gone_by_s=finish_by_s + self.release_s)
+        return replace(
+            self,
+            finish_by_s=min(self.finish_by_s, now_s),
+            gone_by_s=min(self.gone_by_s, now_s + self.release_s),
+        )
 
     def phase(self, now_s: float) -> Phase:
         """Tell what may be done now."""
-        if self.finish_by_s is not None:
-            is_over = self.is_urgent or now_s >= self.finish_by_s
-            return Phase.RELEASING if is_over else Phase.FINISHING
-        return Phase.DRAINING if self.is_flagged else Phase.WORKING
+        if self.finish_by_s is None or self.gone_by_s is None:
+            return Phase.DRAINING if self.is_flagged else Phase.RUNNING
+        if now_s < self.finish_by_s:
+            return Phase.DRAINING
+        return Phase.RELEASING if now_s < self.gone_by_s else Phase.GONE
 
     def remaining_s(self, now_s: float) -> float:
         """Give the time that running jobs still have; infinite before a signal."""
         if self.finish_by_s is None:
             return float("inf")
-        return 0.0 if self.is_urgent else max(0.0, self.finish_by_s - now_s)
+        return max(0.0, self.finish_by_s - now_s)

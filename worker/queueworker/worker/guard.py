@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from queueworker.drain import Drain
+
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -21,20 +23,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Guard:
     """Tells of SIGTERM and SIGINT; ends the process when it has not ended by itself in time.
 
-    `within_s` is counted from a signal; `hurry_s` from the second one. `last_resort` may take a
-    second; after it the process is gone.
+    It follows its own copy of the drain: the worker's is moved by the loop, which may hang.
+    `last_resort` is given the seconds that it may take; after it the process is gone.
     """
 
     def __init__(
         self,
+        drain: Drain,
         *,
-        within_s: float,
-        hurry_s: float,
-        signalled: Callable[[], None],
-        last_resort: Callable[[], bool],
+        signalled: Callable[[float], None],
+        last_resort: Callable[[float], bool],
     ) -> None:
-        self._within_s = within_s
-        self._hurry_s = hurry_s
+        self._drain = drain
         self._signalled = signalled
         self._last_resort = last_resort
         self._ends_s: float | None = None
@@ -68,13 +68,13 @@ class Guard:
             except TimeoutError:
                 continue
             if number in SIGNALS:
-                self._take_signal()
+                self._take_signal(time.monotonic())
 
-    def _take_signal(self) -> None:
-        is_first = self._ends_s is None
-        ends_s = time.monotonic() + (self._within_s if is_first else self._hurry_s)
-        self._ends_s = ends_s if self._ends_s is None else min(self._ends_s, ends_s)
-        self._signalled()
+    def _take_signal(self, now_s: float) -> None:
+        self._drain = self._drain.with_signal(now_s)
+        if self._exit_status is None:
+            self._ends_s = self._drain.gone_by_s
+        self._signalled(now_s)
 
     def _end(self) -> None:
         if self._exit_status is not None:
@@ -82,6 +82,6 @@ class Guard:
         logger.error("the drain did not end in time: a handler blocks; giving its jobs back")
         was_given_back = False
         try:
-            was_given_back = self._last_resort()
+            was_given_back = self._last_resort(self._drain.last_resort_s)
         finally:
             os._exit(0 if was_given_back else 1)

@@ -103,9 +103,9 @@ class Hand:
 
     # The drain's side
 
-    def signalled(self) -> None:
-        """Take a SIGTERM: claim nothing, give back what has not started."""
-        self.drain = self.drain.with_signal(time.monotonic())
+    def signalled(self, now_s: float) -> None:
+        """Take a SIGTERM of `now_s`: claim nothing, give back what has not started."""
+        self.drain = self.drain.with_signal(now_s)
         logger.info("SIGTERM: %s, %d jobs run", self._phase().value, len(self.slots.runs))
         DRAIN_RELEASED.inc(self.give_back_waiting("SIGTERM"))
         self.moved.set()
@@ -136,13 +136,13 @@ class Hand:
         return len(jobs)
 
     def _is_working(self) -> bool:
-        return self.drain.finish_by_s is None and not self.drain.is_flagged
+        return not self.drain.is_ending and not self.drain.is_flagged
 
     def _phase(self) -> Phase:
         return self.drain.phase(time.monotonic())
 
     def _must_yield(self) -> bool:
-        return self.drain.finish_by_s is not None
+        return self.drain.is_ending
 
     def _ended(self, run: Run, service_s: float) -> None:
         self.slots.ended(run, service_s)

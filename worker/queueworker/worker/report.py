@@ -54,7 +54,7 @@ class Reporter:
             slots=slots.count,
             busy=slots.busy,
             held=slots.held,
-            draining=hand.drain.phase(now_s) is not Phase.WORKING,
+            draining=hand.drain.phase(now_s) is not Phase.RUNNING,
             oldest_started_at_s=None if oldest is None else oldest.started_s,
             busy_by_queue=slots.busy_by_queue(),
             held_by_queue=slots.held_by_queue(),

@@ -50,11 +50,9 @@ class Worker:
         self._health = HealthServer(
             port=settings.port, is_live=self._why_not_live, is_ready=lambda: self._why_not_ready
         )
-        margin_s = self._hand.drain.margin_s
         self._guard = Guard(
-            within_s=settings.grace_s - 0.4 * margin_s,
-            hurry_s=0.6 * margin_s,
-            signalled=lambda: self._in_loop(self._signalled),
+            self._hand.drain,
+            signalled=lambda now_s: self._in_loop(lambda: self._signalled(now_s)),
             last_resort=self._last_resort,
         )
         self._parts: list[asyncio.Task[None]] = []
@@ -133,7 +131,7 @@ class Worker:
     def _gained(self, worker_id: UUID) -> None:
         self._hand.gained(worker_id)
         self._claimer.wake()
-        if self._hand.drain.finish_by_s is None:
+        if not self._hand.drain.is_ending:
             self._say(None)
         logger.info(
             "ready: port %d, worker %s, queues %s, %d slots",
@@ -175,17 +173,17 @@ class Worker:
 
     # Stopping
 
-    def _signalled(self) -> None:
+    def _signalled(self, now_s: float) -> None:
         self._say("SIGTERM: draining")
-        self._hand.signalled()
+        self._hand.signalled(now_s)
 
     async def _until_drained(self) -> bool:
         hand = self._hand
-        while hand.drain.finish_by_s is None:
+        while not hand.drain.is_ending:
             await hand.moved.wait()
             hand.moved.clear()
         began_s = time.monotonic()
-        while hand.slots.runs and hand.drain.phase(time.monotonic()) is Phase.FINISHING:
+        while hand.slots.runs and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
             await _within(hand.moved, hand.drain.remaining_s(time.monotonic()))
             hand.moved.clear()
         released = hand.release_running("the grace is over")
@@ -215,12 +213,12 @@ class Worker:
         self._health.stop()
         self._guard.expire_in(self._hand.drain.margin_s / 4, exit_status=exit_status)
 
-    def _last_resort(self) -> bool:
+    def _last_resort(self, within_s: float) -> bool:
         """Give the jobs back from the lease's thread: the loop is blocked by a handler."""
         if not self._keeper.is_alive:
             return False
-        self._keeper.submit(self._hand.release_all).result(timeout=1.0)
-        return self._keeper.stop(timeout_s=0.5)
+        self._keeper.submit(self._hand.release_all).result(timeout=0.7 * within_s)
+        return self._keeper.stop(timeout_s=0.3 * within_s)
 
 
 def _first(errors: BaseExceptionGroup[QueueWorkerError]) -> QueueWorkerError:
