@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JSON   ?=
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types docs lock wheel clean
+.PHONY: help venv demo test lint types docs lock wheel clean bench-drain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: venv ## formatting, rules, types, import contracts, dead code, dependencie
 
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
 	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py
+
+bench-drain: venv ## drain 1 and 2 processes beside PGQueuer and Graphile Worker (5 minutes; JSON=FILE keeps the figures)
+	@$(BIN)/python -m benchmarks drain --rivals pgqueuer,graphile --processes 1,2 --json "$(or $(JSON),benchmarks/results/drain.json)"
 
 lock: venv ## pin all dependencies by hash
 	@hack/lock

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted([*ROOT.glob("operator/**/*.py"), *ROOT.glob("worker/**/*.py")])
+MODULES = sorted(
+    path
+    for folder in ("operator", "worker", "benchmarks")
+    for path in ROOT.glob(f"{folder}/**/*.py")
+)
 BANNED_MODULE_NAMES = {"utils", "helpers", "helper", "common", "misc", "manager", "data", "info"}
 BANNED_FUNCTION_PREFIXES = ("do_", "process_")
 MAX_MODULE_LINES = 250

@@ -1,0 +1,16 @@
+"""The scenarios, one a file."""
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.scenario import Scenario
+from benchmarks.scenarios import drain
+
+SCENARIOS: dict[str, Scenario] = {one.name: one for one in (drain.SCENARIO,)}
+
+__all__ = ["SCENARIOS", "scenario"]
+
+
+def scenario(name: str) -> Scenario:
+    """Give a scenario by its name."""
+    if name not in SCENARIOS:
+        raise BenchmarkError(f"no scenario is named {name!r}; there are {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]

@@ -1,0 +1,44 @@
+"""The harness in small: no rival, few jobs, the real server and the real worker."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.command import main
+
+pytestmark = pytest.mark.postgres
+PROMISED = {"system", "processes", "jobs_per_s", "client_cpu_us", "server_cpu_us", "wal_bytes"}
+
+
+def test_a_drain_writes_the_promised_keys(tmp_path: Path) -> None:
+    out = tmp_path / "drain.json"
+
+    status = main(
+        ["drain", "--json", str(out), "--processes", "1", "--repeats", "2", "--jobs", "300"]
+    )
+
+    result = json.loads(out.read_text())
+    (row,) = result["rows"]
+    assert status == 0
+    assert result["scenario"] == "drain"
+    assert 0 <= result["foreign_load"] <= 1
+    assert row.keys() >= PROMISED
+    assert (row["system"], row["processes"]) == ("queueworker", 1)
+    assert len(row["jobs_per_s"]) == 2
+    assert min(row["jobs_per_s"]) > 0
+    assert row["wal_bytes"] > 100
+    assert not out.with_name("drain.json.partial").exists()
+
+
+def test_an_unknown_scenario_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["sprint"]) == 1
+    assert "there are drain" in capsys.readouterr().err
+
+
+def test_an_unknown_rival_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["drain", "--rivals", "cron"]) == 1
+    assert "pgqueuer" in capsys.readouterr().err
