@@ -17,7 +17,7 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
 test: venv lint ## every check that needs no root, no cluster and no tool build (10 minutes or less)
-	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e $(TESTS)
+	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system" $(TESTS)
 
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
 	@hack/lint

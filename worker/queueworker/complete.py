@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 MOST_A_BATCH = 500
 DELAY_S = 0.003
 REPORT_EVERY_S = 1.0
-WRITE_TIMEOUT_S = 30.0
+WRITE_TIMEOUT_S = 8.0
 
 
 class Tally:

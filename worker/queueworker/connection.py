@@ -1,7 +1,15 @@
-"""Connections of a worker, and the one place where psycopg's errors become ours."""
+"""Connections of workers, producers and commands: their address, their limits, their settings.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+A session's settings do not survive a pooler in transaction mode: see `pooler`.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
 
 import psycopg
 from psycopg.adapt import Buffer, Loader
@@ -9,57 +17,57 @@ from psycopg.pq import Format
 from typing_extensions import override
 
 from queueworker.dsn import Dsn
-from queueworker.errors import (
-    DatabaseError,
-    DatabaseUnavailable,
-    EnqueueRefused,
-    PermissionDenied,
-    QueueWorkerError,
-    SchemaMissing,
-)
+from queueworker.errors import DatabaseUnavailable
+from queueworker.pooler import WorkerConnection, named
+from queueworker.statements import statement
+from queueworker.translation import translated
 
-CONNECT_TIMEOUT_S = 5
+# A peer that vanished is noticed within 8 s, also while nothing is sent.
+DEFAULTS: Final[Mapping[str, str]] = {
+    "connect_timeout": "5",
+    "keepalives_idle": "4",
+    "keepalives_interval": "2",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "8000",
+}
+CANCEL_WITHIN_S = 0.7
+ANSWER_WITHIN_S = 0.2
 # Every statement of a worker is a walk along an index. The planner, which keeps its plan from when
 # the table was empty or never analyzed, would read and sort the whole backlog instead. What is off
 # costs 1e10 in a plan, and by that a server with LLVM would compile each statement for 0.3 s.
-PLANS = (
-    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-    " SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off;"
-    " SET enable_mergejoin = off; SET jit = off"
-)
-PHRASES = {
-    "28": "the password or the role is wrong; check the DSN",
-    "3D": "the database does not exist; create it or correct the DSN",
-    "40": "a deadlock or a conflict with another transaction; try again",
-    "53": "the server has no room (connections, memory or disk)",
-    "55": "another transaction holds a lock; end long transactions and try again",
-    "57": "the server is starting, stopping, or ended the connection",
+PLANS: Final[Mapping[str, str]] = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
 }
-# A refusal to connect has no SQLSTATE, only a text, which may be in another language.
-REFUSALS = {
-    "authentication failed": "28",
-    "no password supplied": "28",
-    "no pg_hba.conf entry": "28",
-    '" does not exist': "28",
-    "too many clients": "53",
-    "remaining connection slots": "53",
-    "the database system is": "57",
-}
-MISSING = (
-    psycopg.errors.InvalidSchemaName,
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedFunction,
-    psycopg.errors.UndefinedColumn,
-)
-REFUSED = (
-    psycopg.errors.InvalidParameterValue,
-    psycopg.errors.ProgramLimitExceeded,
-    psycopg.errors.StatementTooComplex,
-    psycopg.errors.InvalidTextRepresentation,
-    psycopg.errors.UntranslatableCharacter,
-    psycopg.errors.NumericValueOutOfRange,
-    psycopg.errors.DatetimeFieldOverflow,
-)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the server ends by itself: a statement, a wait for a lock, an idle transaction."""
+
+    statement_s: float
+    lock_s: float
+    idle_in_transaction_s: float = 30.0
+
+    def settings(self) -> Mapping[str, str]:
+        """Give them as Postgres names them; a statement also ends when its client has gone."""
+        return {
+            "statement_timeout": f"{self.statement_s * 1000:.0f}",
+            "lock_timeout": f"{self.lock_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{self.idle_in_transaction_s * 1000:.0f}",
+            "client_connection_check_interval": "2000",
+        }
+
+
+WORKER: Final = Limits(statement_s=30, lock_s=2)
+PRODUCER: Final = Limits(statement_s=10, lock_s=5)
+# A command may move or delete millions of rows; it may wait for the workers' locks a little.
+COMMAND: Final = Limits(statement_s=3600, lock_s=60, idle_in_transaction_s=3600)
 
 
 class JsonbBytesLoader(Loader):
@@ -73,83 +81,111 @@ class JsonbBytesLoader(Loader):
         return bytes(data)[1:]
 
 
-async def connect(dsn: Dsn, *, application_name: str) -> psycopg.AsyncConnection:
+async def connect(
+    dsn: Dsn, *, application_name: str, limits: Limits = WORKER
+) -> psycopg.AsyncConnection[Any]:
     """Open an autocommit connection tuned for a worker's statements.
 
     Raises:
         DatabaseUnavailable: the server cannot be reached, or refuses.
     """
-    parameters: dict[str, str | int] = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "application_name": application_name,
-        **dsn.parameters,
-    }
+    settings = _settings(dsn, {**PLANS, **limits.settings()})
     with translated(dsn):
-        conn = await psycopg.AsyncConnection.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # keywords of libpq
-        await conn.execute(PLANS)
-        conn.adapters.register_loader("jsonb", JsonbBytesLoader)
+        conn = await WorkerConnection.connect(
+            "",
+            autocommit=True,
+            **_parameters(dsn, application_name),  # type: ignore[arg-type]  # keywords of libpq
+        )
+        try:
+            async with deadline(conn, float(DEFAULTS["connect_timeout"])):
+                cursor = await conn.execute(
+                    statement("session_settings"), _of_session(settings, conn.info.backend_pid)
+                )
+            if not cursor.rowcount:
+                conn.carried, conn.prepare_threshold = settings, None
+            conn.adapters.register_loader("jsonb", JsonbBytesLoader)
+        except BaseException:
+            await conn.close()
+            raise
     return conn
 
 
-def connect_sync(dsn: Dsn, *, application_name: str) -> psycopg.Connection:
-    """Open an autocommit connection for synchronous code (migrations, producers, the lease).
+def connect_sync(
+    dsn: Dsn, *, application_name: str, limits: Limits = COMMAND
+) -> psycopg.Connection[Any]:
+    """Open an autocommit connection for synchronous code: migrations, commands, producers.
+
+    Behind a pooler its limits are those of the login role.
 
     Raises:
         DatabaseUnavailable: the server cannot be reached, or refuses.
     """
-    parameters: dict[str, str | int] = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "application_name": application_name,
-        **dsn.parameters,
-    }
+    settings = _settings(dsn, limits.settings())
     with translated(dsn):
-        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # keywords of libpq
+        conn = psycopg.connect(
+            "",
+            autocommit=True,
+            **_parameters(dsn, application_name),  # type: ignore[arg-type]  # keywords of libpq
+        )
+        try:
+            cursor = conn.execute(
+                statement("session_settings"), _of_session(settings, conn.info.backend_pid)
+            )
+        except BaseException:
+            conn.close()
+            raise
+    if not cursor.rowcount:
+        conn.prepare_threshold = None
+    return conn
 
 
-@contextmanager
-def translated(dsn: Dsn | None = None) -> Iterator[None]:
-    """Raise this package's errors in place of psycopg's, without the server's address or data."""
+@asynccontextmanager
+async def deadline(conn: psycopg.AsyncConnection[Any], longest_s: float) -> AsyncIterator[None]:
+    """Ask the server to stop what takes longer, and cut the connection within a second.
+
+    Cancelling the waiting task instead may take 10 s more, when the server cannot be reached.
+
+    Raises:
+        DatabaseUnavailable: there was no answer in time.
+    """
+    ends: list[asyncio.Task[None]] = []
+    timer = asyncio.get_running_loop().call_later(
+        longest_s, lambda: ends.append(asyncio.create_task(_end(conn)))
+    )
     try:
         yield
-    except psycopg.Error as exc:
-        raise translate(exc, dsn) from exc
+    except Exception:
+        if not ends:
+            raise
+        raise DatabaseUnavailable(f"no answer within {longest_s:g} s") from None
+    finally:
+        timer.cancel()
+        for end in ends:
+            end.cancel()
 
 
-def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
-    """Find the error that tells a caller what to do; only the SQLSTATE and a phrase pass on."""
-    where = f" ({dsn})" if dsn is not None else ""
-    state = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else "no answer"
-    match exc:
-        case psycopg.errors.InsufficientPrivilege():
-            return PermissionDenied(
-                f"the database role lacks a right{where}; workers need the role queueworker_worker,"
-                " producers queueworker_enqueue, stats queueworker_reader, other commands the owner"
-                " (to make the roles, run: queueworker migrate --create-roles)"
-            )
-        case _ if isinstance(exc, MISSING):
-            return SchemaMissing(
-                f"the schema queueworker is missing or old{where}; run: queueworker migrate"
-            )
-        case _ if isinstance(exc, REFUSED):
-            return EnqueueRefused(_refusal(exc, state))
-        case psycopg.OperationalError() | psycopg.InterfaceError():
-            phrase = PHRASES.get(_state_class(exc), "check that it runs and can be reached")
-            return DatabaseUnavailable(f"cannot use the database{where}: {phrase} ({state})")
-        case _:
-            return DatabaseError(f"the database refused a statement{where} ({state})")
+async def _end(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Stop the server's work, say a commit that waits for a standby: it would keep its session."""
+    with suppress(psycopg.Error, TimeoutError):
+        await conn.cancel_safe(timeout=CANCEL_WITHIN_S)
+    await asyncio.sleep(ANSWER_WITHIN_S)
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(conn.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
-def _refusal(exc: psycopg.Error, state: str) -> str:
-    text = exc.diag.message_primary or state
-    if isinstance(exc, psycopg.errors.InvalidParameterValue):
-        return text
-    return f"a value of the job is out of bounds; correct it ({text})"
+def _parameters(dsn: Dsn, application_name: str) -> dict[str, str]:
+    parameters = {**DEFAULTS, "application_name": application_name, **dsn.parameters}
+    if "," in f"{parameters.get('host', '')}{parameters.get('hostaddr', '')}":
+        # One of several servers: only the primary will do.
+        parameters.setdefault("target_session_attrs", "read-write")
+    return parameters
 
 
-def _state_class(exc: psycopg.Error) -> str:
-    if exc.sqlstate:
-        return exc.sqlstate[:2]
-    text = str(exc)
-    if 'database "' in text and '" does not exist' in text:
-        return "3D"
-    return next((state for phrase, state in REFUSALS.items() if phrase in text), "")
+def _settings(dsn: Dsn, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what the DSN's own `options` set."""
+    given = dsn.parameters.get("options", "")
+    return {name: value for name, value in wanted.items() if name not in given}
+
+
+def _of_session(settings: Mapping[str, str], backend_pid: int) -> dict[str, object]:
+    return {**named(settings), "backend_pid": backend_pid}

@@ -17,7 +17,7 @@ from queueworker.dsn import Dsn
 from queueworker.errors import EnqueueRefused
 from queueworker.job import Job
 from queueworker.statements import statement
-from queueworker.store import connect, connect_sync, translated
+from queueworker.store import PRODUCER, connect, connect_sync, translated
 
 APPLICATION_NAME = "queueworker-producer"
 
@@ -146,12 +146,12 @@ class Producer:
             self._conn, self._loop, self._lock = None, loop, asyncio.Lock()
         async with self._lock:
             if self._conn is None or self._conn.closed:
-                self._conn = await connect(dsn, application_name=APPLICATION_NAME)
+                self._conn = await connect(dsn, application_name=APPLICATION_NAME, limits=PRODUCER)
             return self._conn
 
     def _sync_connection(self, dsn: Dsn) -> psycopg.Connection[Any]:
         if self._sync_conn is None or self._sync_conn.closed:
-            self._sync_conn = connect_sync(dsn, application_name=APPLICATION_NAME)
+            self._sync_conn = connect_sync(dsn, application_name=APPLICATION_NAME, limits=PRODUCER)
         return self._sync_conn
 
 

@@ -11,6 +11,8 @@ QueueWorkerError
 │   └── UnknownTask
 ├── DatabaseError
 │   ├── DatabaseUnavailable     worth a retry
+│   │   ├── TransactionConflict rolled back for the sake of another transaction: again at once
+│   │   └── LockTimeout         another transaction holds a row: go on with other rows
 │   ├── PermissionDenied
 │   ├── SchemaMissing           run the migrations
 │   ├── SchemaMismatch          code and schema have different versions
@@ -68,6 +70,14 @@ class DatabaseError(QueueWorkerError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database cannot be reached, or went away."""
+
+
+class TransactionConflict(DatabaseUnavailable):
+    """A deadlock or a serialization failure: nothing was done, the connection is good."""
+
+
+class LockTimeout(DatabaseUnavailable):
+    """Another transaction kept a lock too long: nothing was done, the connection is good."""
 
 
 class PermissionDenied(DatabaseError):

@@ -7,27 +7,21 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from queueworker.dsn import Dsn
-from queueworker.errors import DatabaseError, DatabaseUnavailable
-from queueworker.metrics import RECONNECTS
-from queueworker.store import OpenClaims, Store, connect
+from queueworker.errors import DatabaseError, LockTimeout, TransactionConflict
+from queueworker.metrics import CONFLICTS, LOCK_TIMEOUTS, RECONNECTS
+from queueworker.store import OpenClaims, Store, connect, deadline
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Work = Callable[[Store], Awaitable[Answer]]
 
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 8.0
 FIRST_DELAY_S = 0.05
 MOST_DELAY_S = 2.0
-# A peer that vanished is noticed within about 10 s, also while nothing is sent.
-KEEPALIVE = {
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "2",
-    "tcp_user_timeout": "10000",
-}
 
 
 def backoff_s(failures: int, random_unit: float) -> float:
@@ -40,12 +34,13 @@ class Link:
     """One connection for one purpose; calls wait for each other."""
 
     def __init__(self, dsn: Dsn, purpose: str, open_claims: OpenClaims | None = None) -> None:
-        self._dsn = Dsn(parameters={**KEEPALIVE, **dsn.parameters})
+        self._dsn = dsn
         self._purpose = purpose
         self._open_claims = OpenClaims() if open_claims is None else open_claims
         self._lock = asyncio.Lock()
         self._conn: psycopg.AsyncConnection | None = None
         self._opened = 0
+        self.trouble: DatabaseError | None = None
 
     @property
     def opened(self) -> int:
@@ -66,22 +61,23 @@ class Link:
         return self._conn
 
     async def call(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
-        """Do one piece of work; any failure closes the connection, whose state is then unknown.
+        """Do one piece of work; a failure that leaves its outcome unknown closes the connection.
 
         Raises:
+            TransactionConflict: it was rolled back, and may be done again at once.
+            LockTimeout: it was rolled back: somebody else holds what it needs.
             DatabaseError: it was not done, or nobody knows.
         """
         async with self._lock:
             try:
-                async with asyncio.timeout(timeout_s):
-                    store = Store(await self.connection(), self._open_claims)
-                    return await work(store)
-            except TimeoutError:
-                await self.close()
-                raise DatabaseUnavailable(f"no answer within {timeout_s:g} s") from None
-            except (DatabaseError, asyncio.CancelledError):
-                await self.close()
+                conn = await self.connection()
+                async with deadline(conn, timeout_s):
+                    answer = await work(Store(conn, self._open_claims))
+            except (DatabaseError, asyncio.CancelledError) as exc:
+                await self._failed(exc)
                 raise
+            self.trouble = None
+            return answer
 
     async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
         """Do one piece of work, again and again until it succeeds."""
@@ -92,6 +88,23 @@ class Link:
             except DatabaseError as exc:
                 await self.pause(failures, exc)
                 failures += 1
+
+    async def _failed(self, exc: DatabaseError | asyncio.CancelledError) -> None:
+        match exc:
+            case TransactionConflict():
+                CONFLICTS.labels(self._purpose).inc()
+            case LockTimeout():
+                LOCK_TIMEOUTS.labels(self._purpose).inc()
+            case DatabaseError():
+                self.trouble = exc
+            case asyncio.CancelledError():
+                pass
+        if not isinstance(exc, TransactionConflict | LockTimeout) or not self._is_idle():
+            await self.close()
+
+    def _is_idle(self) -> bool:
+        conn = self._conn
+        return conn is not None and conn.info.transaction_status is TransactionStatus.IDLE
 
     async def pause(self, failures: int, exc: DatabaseError) -> None:
         """Wait before the next attempt; tell about the first failure and then now and then."""

@@ -43,3 +43,17 @@ DRAIN_RELEASED = Counter(
 RECONNECTS = Counter(
     "queueworker_database_reconnects_total", "Connections opened again after a loss.", ["purpose"]
 )
+CONFLICTS = Counter(
+    "queueworker_database_conflicts_total",
+    "Statements rolled back by a deadlock or a serialization failure, and done again.",
+    ["purpose"],
+)
+LOCK_TIMEOUTS = Counter(
+    "queueworker_database_lock_timeouts_total",
+    "Statements given up because another transaction kept a lock too long; done again later.",
+    ["purpose"],
+)
+LISTENING = Gauge(
+    "queueworker_listening",
+    "1 while notifications are proved to arrive; else the worker polls.",
+)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from queueworker.settings import Settings
-from queueworker.store import Store, connect
+from queueworker.store import COMMAND, Store, connect
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no public name
@@ -36,7 +36,7 @@ def ask(question: Callable[[Store], Awaitable[Answer]]) -> Answer:
     dsn = Settings.from_env().required_dsn
 
     async def run() -> Answer:
-        conn = await connect(dsn, application_name="queueworker command")
+        conn = await connect(dsn, application_name="queueworker command", limits=COMMAND)
         try:
             return await question(Store(conn))
         finally:

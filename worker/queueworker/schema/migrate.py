@@ -12,9 +12,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from queueworker.connection import translated
 from queueworker.errors import MigrationChanged, PermissionDenied, SchemaMismatch
 from queueworker.statements import statement
+from queueworker.translation import translated
 
 logger = getLogger(__name__)
 

@@ -1,6 +1,13 @@
 """The only caller of SQL at run time: one method per statement, rows as frozen values."""
 
-from queueworker.connection import connect, connect_sync, translated
+from queueworker.connection import (
+    COMMAND,
+    PRODUCER,
+    connect,
+    connect_sync,
+    deadline,
+)
+from queueworker.pooler import WorkerConnection
 from queueworker.store.administration import Administration
 from queueworker.store.completion import complete_in
 from queueworker.store.lag import LagRow, WorkerStateRow
@@ -19,8 +26,11 @@ from queueworker.store.rows import (
     wait_bucket,
 )
 from queueworker.store.store import Store
+from queueworker.translation import translated
 
 __all__ = [
+    "COMMAND",
+    "PRODUCER",
     "Administration",
     "ClaimRequest",
     "DeadJob",
@@ -33,12 +43,14 @@ __all__ = [
     "StatDelta",
     "Store",
     "SweptLane",
+    "WorkerConnection",
     "WorkerLoad",
     "WorkerRow",
     "WorkerStateRow",
     "complete_in",
     "connect",
     "connect_sync",
+    "deadline",
     "translated",
     "wait_bucket",
 ]

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncCursor, sql
+from psycopg import sql
 from psycopg.rows import class_row, tuple_row
 
-from queueworker.connection import translated
+from queueworker.pooler import StatementCursor as AsyncCursor
+from queueworker.translation import translated
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, object]

@@ -96,7 +96,7 @@ class Worker:
         self._claimer = Claimer(self._claims, sources, self._hand, LostAnswers(self._claims).check)
         self._sweeper = Sweeper(self._writes, sources, self._tasks, self._claimer.wake)
         self._hand.changed = self._claimer.room_changed
-        listener = Listener(self._listens, self._heard, self._armed)
+        listener = Listener(self._listens, self._claims, self._heard, self._armed)
         self._say("waiting for a lease")
         self._keeper.start()
         for part in (self._completer, self._sweeper, listener, self._reporter, self._claimer):

@@ -1,0 +1,203 @@
+"""A TCP proxy that does to a connection what a bad network does, on command.
+
+It runs in a thread with a loop of its own. `plan` may be replaced at any time and holds from the
+next bytes on; `cut_after` arms one cut at a marker.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+CHUNK_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What happens to bytes in both directions.
+
+    `loss` is the share of chunks that come `loss_delay_s` later, as TCP shows a lost packet.
+    `cut_after_bytes` counts what a connection has carried: there it ends, inside a message or not.
+    """
+
+    delay_s: float = 0.0
+    loss: float = 0.0
+    loss_delay_s: float = 0.3
+    bytes_per_s: float | None = None
+    cut_after_bytes: int | None = None
+    is_silent: bool = False
+    refuses: bool = False
+
+
+GOOD = Plan()
+SILENT = Plan(is_silent=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trap:
+    """A marker that is waited for in what clients send."""
+
+    marker: bytes
+    sent: threading.Event
+    must_pass: bool
+    is_armed: bool = True
+
+
+class FaultProxy:
+    """Listens on a port of 127.0.0.1 and forwards to `target`: (host, port), or a socket's path."""
+
+    def __init__(self, target: tuple[str, int] | str, seed: int = 1) -> None:
+        self.plan = GOOD
+        self.accepted = 0
+        self.port = 0
+        self._target = target
+        self._random = random.Random(seed)
+        self._trap: _Trap | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server = self._in_loop(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._in_loop(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def retarget(self, target: tuple[str, int] | str) -> None:
+        """Lead new connections elsewhere."""
+        self._target = target
+
+    def cut_all(self) -> None:
+        """End every connection now."""
+        self._in_loop(self._cut_all())
+
+    def cut_at(self, marker: bytes, *, must_pass: bool = True) -> threading.Event:
+        """End one connection when a client sends `marker`: after it was passed on, or before.
+
+        What the server answers is lost in either case. Gives an event that tells of the cut.
+        """
+        trap = _Trap(marker=marker, sent=threading.Event(), must_pass=must_pass)
+        self._trap = trap
+        return trap.sent
+
+    def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _stop(self) -> None:
+        self._server.close()
+        await self._cut_all()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _cut_all(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if self.plan.refuses:
+                writer.transport.abort()
+                return
+            await self._connect(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if isinstance(self._target, str):
+            upstream, onward = await asyncio.open_unix_connection(self._target)
+        else:
+            upstream, onward = await asyncio.open_connection(*self._target)
+        both = {writer, onward}
+        self._writers |= both
+        carried = [0]
+        try:
+            await asyncio.gather(
+                self._pump(reader, onward, carried, both),
+                self._pump(upstream, writer, carried, None),
+            )
+        finally:
+            self._writers -= both
+            for end in both:
+                end.transport.abort()
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        carried: list[int],
+        cut: set[asyncio.StreamWriter] | None,
+    ) -> None:
+        """Carry bytes one way; `cut` is given for the direction whose markers count."""
+        with suppress(OSError):
+            while chunk := await source.read(CHUNK_BYTES):
+                if self.plan.is_silent:
+                    continue  # swallowed, though the kernel acknowledges it: a half-open connection
+                if cut and self._is_trapped(chunk):
+                    if self._trap is not None and self._trap.must_pass:
+                        sink.write(chunk)
+                        await sink.drain()
+                    await self._spring(cut, sink)
+                    return
+                await self._hold_up(len(chunk))
+                carried[0] += len(chunk)
+                limit = self.plan.cut_after_bytes
+                if limit is not None and carried[0] > limit:
+                    sink.write(chunk[: max(0, len(chunk) - (carried[0] - limit))])
+                    await sink.drain()
+                    sink.close()
+                    return
+                sink.write(chunk)
+                await sink.drain()
+            sink.close()
+
+    def _is_trapped(self, chunk: bytes) -> bool:
+        return self._trap is not None and self._trap.is_armed and self._trap.marker in chunk
+
+    async def _spring(self, cut: set[asyncio.StreamWriter], onward: asyncio.StreamWriter) -> None:
+        """Cut the client off at once; the server has read what was passed before it sees an end."""
+        trap = self._trap
+        assert trap is not None
+        trap.is_armed = False
+        for writer in cut - {onward}:
+            writer.transport.abort()
+        onward.close()
+        trap.sent.set()
+
+    async def _hold_up(self, size_bytes: int) -> None:
+        plan = self.plan
+        wait_s = plan.delay_s
+        if plan.loss and self._random.random() < plan.loss:
+            wait_s += plan.loss_delay_s
+        if plan.bytes_per_s:
+            wait_s += size_bytes / plan.bytes_per_s
+        if wait_s:
+            await asyncio.sleep(wait_s)
+
+
+def through(dsn: str, proxy: FaultProxy) -> str:
+    """Give the same database's DSN by way of the proxy."""
+    kept = [part for part in dsn.split() if not part.startswith(("host=", "port="))]
+    return " ".join([f"host=127.0.0.1 port={proxy.port}", *kept])
+
+
+def socket_of(dsn: str) -> str:
+    """Give the path of the unix socket that a DSN names."""
+    return f"{dict(part.split('=', 1) for part in dsn.split())['host']}/.s.PGSQL.5432"

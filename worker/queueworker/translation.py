@@ -1,0 +1,131 @@
+"""The one place where psycopg's errors become ours; only a SQLSTATE and a phrase pass on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from queueworker.dsn import Dsn
+from queueworker.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    EnqueueRefused,
+    LockTimeout,
+    PermissionDenied,
+    QueueWorkerError,
+    SchemaMissing,
+    TransactionConflict,
+)
+
+LOST_STATEMENT = "a pooler lost a prepared statement; set QUEUEWORKER_DSN to the server itself"
+PHRASES = {
+    "28": "the password or the role is wrong; check the DSN",
+    "3D": "the database does not exist; create it or correct the DSN",
+    "40": "a deadlock or a conflict with another transaction; try again",
+    "53": "the server has no room (connections, memory or disk)",
+    "55": "another transaction holds a lock; end long transactions and try again",
+    "57": "the server is starting, stopping, or ended the connection",
+}
+# A refusal to connect has no SQLSTATE, only a text, which may be in another language.
+REFUSALS = {
+    "authentication failed": "28",
+    "no password supplied": "28",
+    "no pg_hba.conf entry": "28",
+    '" does not exist': "28",
+    "too many clients": "53",
+    "remaining connection slots": "53",
+    "the database system is": "57",
+}
+# More exact than their class.
+STATES = {
+    "25006": "the server is read-only: a standby, or a primary that was demoted; name all servers in"
+    " the DSN (host=one,two) and the writable one is found",
+    "26000": LOST_STATEMENT,
+    "42P05": LOST_STATEMENT,
+    "57014": "a time limit ended the statement; look for locks and long transactions",
+}
+CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+# Not errors of operation to psycopg; another connection mends them.
+RECONNECTS = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+MISSING = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,
+)
+REFUSED = (
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.InvalidTextRepresentation,
+    psycopg.errors.UntranslatableCharacter,
+    psycopg.errors.NumericValueOutOfRange,
+    psycopg.errors.DatetimeFieldOverflow,
+)
+
+
+@contextmanager
+def translated(dsn: Dsn | None = None) -> Iterator[None]:
+    """Raise this package's errors in place of psycopg's, without the server's address or data."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc, dsn) from exc
+
+
+def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
+    """Find the error that tells a caller what to do; only the SQLSTATE and a phrase pass on."""
+    where = f" ({dsn})" if dsn is not None else ""
+    state = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else "no answer"
+    match exc:
+        case psycopg.errors.InsufficientPrivilege():
+            return PermissionDenied(
+                f"the database role lacks a right{where}; workers need the role queueworker_worker,"
+                " producers queueworker_enqueue, stats queueworker_reader, other commands the owner"
+                " (to make the roles, run: queueworker migrate --create-roles)"
+            )
+        case _ if isinstance(exc, MISSING):
+            return SchemaMissing(
+                f"the schema queueworker is missing or old{where}; run: queueworker migrate"
+            )
+        case _ if isinstance(exc, REFUSED):
+            return EnqueueRefused(_refusal(exc, state))
+        case _ if isinstance(exc, RECONNECTS):
+            return DatabaseUnavailable(_phrase(exc, where, state))
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return _kind(exc)(_phrase(exc, where, state))
+        case _:
+            return DatabaseError(f"the database refused a statement{where} ({state})")
+
+
+def _kind(exc: psycopg.Error) -> type[DatabaseUnavailable]:
+    if isinstance(exc, CONFLICTS):
+        return TransactionConflict
+    is_lock = isinstance(exc, psycopg.errors.LockNotAvailable)
+    return LockTimeout if is_lock else DatabaseUnavailable
+
+
+def _phrase(exc: psycopg.Error, where: str, state: str) -> str:
+    by_class = PHRASES.get(_state_class(exc), "check that it runs and can be reached")
+    return f"cannot use the database{where}: {STATES.get(exc.sqlstate or '', by_class)} ({state})"
+
+
+def _refusal(exc: psycopg.Error, state: str) -> str:
+    text = exc.diag.message_primary or state
+    if isinstance(exc, psycopg.errors.InvalidParameterValue):
+        return text
+    return f"a value of the job is out of bounds; correct it ({text})"
+
+
+def _state_class(exc: psycopg.Error) -> str:
+    if exc.sqlstate:
+        return exc.sqlstate[:2]
+    text = str(exc)
+    if 'database "' in text and '" does not exist' in text:
+        return "3D"
+    return next((state for phrase, state in REFUSALS.items() if phrase in text), "")
