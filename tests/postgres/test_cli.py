@@ -137,7 +137,8 @@ def test_a_worker_on_another_schema_waits_and_says_both_versions(
     dsn: str, bench: Bench, change: str, remedy: str
 ) -> None:
     newest = bench.one("SELECT max(version) FROM queueworker.migration")
-    other = newest - 1 if change == "- 1" else newest + 1
+    before = "SELECT max(version) FROM queueworker.migration WHERE version < %s"
+    other = bench.one(before, newest) if change == "- 1" else newest + 1
     if change == "- 1":
         bench.conn.execute("DELETE FROM queueworker.migration WHERE version = %s", (newest,))
     else:

@@ -25,17 +25,28 @@ CALLS = {
     "read state": "SELECT * FROM queueworker.operator_state",
     "pause": "SELECT queueworker.queue_pause('mail', true)",
     "purge": "SELECT queueworker.dead_purge('mail')",
+    "retry": "SELECT queueworker.dead_retry('mail')",
+    "retain": "SELECT queueworker.queue_retain('mail', interval '1 day')",
+    "maintain": "SELECT queueworker.maintain(true)",
+    "dead letters": "SELECT * FROM queueworker.dead_letters",
+    "errors": "SELECT * FROM queueworker.failures",
+    "read finished jobs past the view": "SELECT * FROM queueworker.finished_job",
+    "delete finished jobs": "DELETE FROM queueworker.finished_job",
     "change payloads": "UPDATE queueworker.job SET args = '{}'",
     "set a drain flag by hand": "UPDATE queueworker.worker SET drain = true",
     "queues": "SELECT name FROM queueworker.queue",
     "create a table": "CREATE TABLE queueworker.mine (x int)",
 }
 ALLOWED = {
-    "worker": {"enqueue", "lag", "workers", "jobs", "queues", "rescue", "delete jobs"},
+    "worker": {
+        "enqueue", "lag", "workers", "jobs", "queues", "rescue", "delete jobs", "maintain",
+        "dead letters", "errors",
+    },
     "enqueue": {"enqueue"},
-    "reader": {"lag", "workers", "jobs", "queues", "decisions"},
+    "reader": {"lag", "workers", "jobs", "queues", "decisions", "dead letters", "errors"},
     "operator": {
         "lag", "workers", "drain", "end lease", "sweep", "rescue", "save", "record", "decisions",
+        "maintain",
     },
 }  # fmt: skip
 
@@ -65,6 +76,7 @@ def test_the_worker_role_can_run_jobs_from_end_to_end(dsn: str, conn: Connection
         # The partition is made by the owner after the grants, the queue's sequences by the worker.
         async with engine(as_worker, "mail") as e:
             conn.execute("SELECT queueworker.queue_create('mail')")
+            conn.execute("SELECT queueworker.queue_retain('mail', interval '1 day')")
             await e.enqueue(4)
             worker = await e.worker(pod="x")
             assert (await e.store.renew(worker, 30, load(busy=1))).alive
@@ -77,10 +89,11 @@ def test_the_worker_role_can_run_jobs_from_end_to_end(dsn: str, conn: Connection
             swept = await e.store.sweep(queue.id, lanes)
             await e.store.set_idle(queue.id, idle=True)
             await e.store.rescue()
+            assert await e.store.maintain() is not None
             await e.store.deregister(worker)
             return len(jobs), len(swept), await e.states()
 
     claimed, swept, states = asyncio.run(scenario())
 
     assert (claimed, swept) == (3, 1)
-    assert states == {"ready": 2}
+    assert states == {"ready": 2, "succeeded": 2}

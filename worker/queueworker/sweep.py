@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 SWEEP_TIMEOUT_S = 30.0
+MAINTAIN_EVERY_S = 60.0
 
 
 class Swept(Protocol):
@@ -46,6 +47,7 @@ class Sweeper:
         self._tasks = tasks
         self._found = found
         self._asked = asyncio.Event()
+        self._maintain_at_s = 0.0
 
     def ask(self) -> None:
         """Sweep now: a lane is new, or a queue was paused, resumed or moved."""
@@ -57,6 +59,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
+                await self._maintain(time.monotonic())
                 failures = 0
             except DatabaseError as exc:
                 await self._link.pause(failures, exc)
@@ -81,6 +84,15 @@ class Sweeper:
         lanes = await self._link.call(lambda store: store.lanes(queue.queue.id, self._tasks))
         if queue.hints.learn(lanes):
             self._found(name)
+
+    async def _maintain(self, now_s: float) -> None:
+        """Do the database's upkeep once a minute; one of all workers does it."""
+        if now_s < self._maintain_at_s:
+            return
+        self._maintain_at_s = now_s + MAINTAIN_EVERY_S
+        upkeep = await self._link.call(lambda store: store.maintain(), SWEEP_TIMEOUT_S)
+        if upkeep is not None and upkeep.has_more:
+            self._maintain_at_s = now_s
 
     async def _wait(self) -> None:
         longest_s = EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311 - jitter

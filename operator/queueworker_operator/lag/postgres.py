@@ -64,8 +64,9 @@ class PostgresLag:
         return int(row["released"])
 
     async def tend(self, queues: Collection[str]) -> None:
-        """Sweep `queues`, which no worker sweeps, and rescue the jobs of dead workers."""
+        """Sweep `queues`, which no worker sweeps, rescue the jobs of dead workers, do the upkeep."""
         await self._database.fetch("sweep", {"queues": list(queues)})
+        await self._database.fetch("maintain", {})
 
     async def wait(self, timeout_s: float) -> None:
         """Return at a wake-up from the database, at the latest after `timeout_s`."""

@@ -2,8 +2,11 @@
 
 import argparse
 
+from queueworker.cli import retain
 from queueworker.cli.command import Commands, add_command, ask, table, to_json
-from queueworker.errors import InvalidSetting
+from queueworker.cli.durations import span
+from queueworker.cli.names import missing
+from queueworker.store import QueueSummary
 
 
 def add_to(commands: Commands) -> None:
@@ -26,6 +29,7 @@ def add_to(commands: Commands) -> None:
     pause.set_defaults(run=run_pause)
     resume = add_command(actions, "resume", "claim again", "queueworker queue resume mail")
     resume.set_defaults(run=run_resume)
+    retain.add_to_queue(actions)
     for action in (create, pause, resume):
         action.add_argument("queue", metavar="NAME")
 
@@ -41,10 +45,10 @@ def run_list(arguments: argparse.Namespace) -> int:
     """Show all queues."""
     queues = ask(lambda store: store.queue_list())
     rows = [
-        (q.name, q.part, q.ready, q.running, q.scheduled, q.dead, "paused" if q.paused else "")
+        (q.name, q.part, q.ready, q.running, q.scheduled, q.dead, _kept(q), _state(q))
         for q in queues
     ]
-    columns = ("QUEUE", "PARTITION", "READY", "RUNNING", "SCHEDULED", "DEAD", "STATE")
+    columns = ("QUEUE", "PARTITION", "READY", "RUNNING", "SCHEDULED", "DEAD", "KEPT", "STATE")
     if arguments.json:
         names = [column.lower() for column in columns]
         print(to_json([dict(zip(names, row, strict=True)) for row in rows]))
@@ -56,7 +60,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_pause(arguments: argparse.Namespace) -> int:
     """Pause a queue."""
     if not ask(lambda store: store.queue_pause(arguments.queue)):
-        raise _missing(arguments.queue)
+        raise ask(lambda store: missing(store, arguments.queue))
     print(f"queue {arguments.queue} is paused")
     return 0
 
@@ -64,10 +68,16 @@ def run_pause(arguments: argparse.Namespace) -> int:
 def run_resume(arguments: argparse.Namespace) -> int:
     """Resume a queue."""
     if not ask(lambda store: store.queue_resume(arguments.queue)):
-        raise _missing(arguments.queue)
+        raise ask(lambda store: missing(store, arguments.queue))
     print(f"queue {arguments.queue} is claimed from again")
     return 0
 
 
-def _missing(name: str) -> InvalidSetting:
-    return InvalidSetting(f"there is no queue {name!r}; see: queueworker queue list")
+def _kept(queue: QueueSummary) -> str:
+    """Say what is kept for how long; only what is not the default."""
+    kept = {"": queue.finished_s, "dead ": queue.dead_s}
+    return ", ".join(f"{name}{span(for_s)}" for name, for_s in kept.items() if for_s)
+
+
+def _state(queue: QueueSummary) -> str:
+    return "paused" if queue.paused else ""

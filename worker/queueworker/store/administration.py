@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from queueworker.statements import statement
 from queueworker.store.lag import LagRow, WorkerStateRow
-from queueworker.store.rows import DeadJob, QueueRow, QueueSummary
+from queueworker.store.rows import DeadJob, QueueRow, QueueSummary, Retention, Upkeep
 from queueworker.store.session import Session
 
 
@@ -23,6 +23,10 @@ class Administration(Session):
         await self.fetch(statement("queue_create"), {"queue": name})
         return await self.queue(name)
 
+    async def queue_names(self) -> list[str]:
+        """List the names of all queues."""
+        return [name for (name,) in await self.fetch(statement("queue_names"), {})]
+
     async def queue_list(self) -> list[QueueSummary]:
         """List all queues with their counts."""
         return await self.rows_of(QueueSummary, statement("queue_list"), {})
@@ -34,6 +38,21 @@ class Administration(Session):
     async def queue_resume(self, name: str) -> bool:
         """Allow claims from a queue again; give whether it exists."""
         return bool(await self.fetch_value(statement("queue_pause"), _pause(name, paused=False)))
+
+    async def queue_retain(self, name: str, retention: Retention) -> bool:
+        """Set how long a queue keeps what; give whether it exists."""
+        parameters = {
+            "queue": name,
+            "finished_s": retention.finished_s,
+            "dead_s": retention.dead_s,
+            "failures_s": retention.failures_s,
+        }
+        return bool(await self.fetch_value(statement("queue_retain"), parameters))
+
+    async def maintain(self, *, at_once: bool = False) -> Upkeep | None:
+        """Make partitions ahead and remove what is too old; None when it is not due."""
+        rows = await self.rows_of(Upkeep, statement("maintain"), {"at_once": at_once})
+        return rows[0] if rows else None
 
     async def dead_list(self, queue: str, most: int = 100) -> list[DeadJob]:
         """List the newest dead letters of a queue."""

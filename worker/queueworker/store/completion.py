@@ -1,6 +1,7 @@
 """Fenced writes: each takes place only for jobs whose token still matches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -23,10 +24,30 @@ async def write(
 ) -> Refused:
     """Apply all transitions in one statement; give the (id, token) that it refused."""
     only_successes = all(item.kind is TransitionKind.SUCCEED for item in transitions)
-    name = "complete_succeeded" if only_successes else "complete"
+    if queue.is_retained and not only_successes:
+        return await _write_apart(session, queue, transitions, delta, closed)
+    succeeded = "complete_retained" if queue.is_retained else "complete_succeeded"
+    name = succeeded if only_successes else "complete"
     query = partition_statement(name, queue.part)
     rows = await session.fetch(query, completion_parameters(queue, transitions, delta, closed))
     return {(job_id, token) for job_id, token in rows}
+
+
+async def _write_apart(
+    session: Session,
+    queue: QueueRow,
+    transitions: Sequence[Transition],
+    delta: StatDelta,
+    closed: Sequence[int],
+) -> Refused:
+    """Keep what has succeeded by a statement of its own, the rest beside it, all or nothing."""
+    kept = [item for item in transitions if item.kind is TransitionKind.SUCCEED]
+    rest = [item for item in transitions if item.kind is not TransitionKind.SUCCEED]
+    async with session.transaction():
+        refused = await write(session, queue, kept, StatDelta(), []) if kept else set()
+        # Without successes among them this is the statement of every queue.
+        plain = replace(queue, is_retained=False)
+        return refused | await write(session, plain, rest, delta, closed)
 
 
 def completion_parameters(

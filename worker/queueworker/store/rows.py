@@ -54,6 +54,7 @@ class QueueRow:
     """A queue as claims need it; `part` is the table that holds its jobs.
 
     `idle`: a worker looked for work and found none, and nobody has met a backlog since.
+    `is_retained`: what has succeeded is kept for a while.
     """
 
     id: int
@@ -61,6 +62,7 @@ class QueueRow:
     part: str
     paused: bool
     idle: bool = False
+    is_retained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class SweptLane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSummary:
-    """One line of `queue list`."""
+    """One line of `queue list`; retentions of None are the defaults: not kept, kept for ever."""
 
     name: str
     part: str
@@ -127,6 +129,34 @@ class QueueSummary:
     running: int
     scheduled: int
     dead: int
+    finished_s: float | None
+    dead_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long a queue keeps what; None leaves a setting as it is.
+
+    0 keeps no finished jobs, and dead letters for ever. `failures_s` is for the errors of jobs
+    that are neither dead letters nor in the queue any more.
+    """
+
+    finished_s: float | None = None
+    dead_s: float | None = None
+    failures_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What one round of maintenance did; `has_more`: call again soon."""
+
+    days_made: int
+    days_dropped: int
+    finished_deleted: int
+    dead_deleted: int
+    failures_deleted: int
+    workers_forgotten: int
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,94 @@
+"""`queueworker queue retain` and `queueworker maintain`: how long history is kept."""
+
+import argparse
+
+from queueworker.cli.command import Commands, add_command, ask
+from queueworker.cli.durations import seconds, span
+from queueworker.cli.names import missing
+from queueworker.errors import InvalidSetting
+from queueworker.store import Retention, Store, Upkeep
+
+OFF = "off"
+FOREVER = "forever"
+
+
+def add_to_queue(actions: Commands) -> None:
+    """Add `queue retain`."""
+    retain = add_command(
+        actions,
+        "retain",
+        "set how long finished jobs, dead letters and errors are kept",
+        "queueworker queue retain --queue mail --for 7d --dead-for 30d",
+    )
+    retain.add_argument("--queue", required=True, metavar="NAME")
+    retain.add_argument("--for", dest="finished", metavar="7d|off", help="of jobs that succeeded")
+    retain.add_argument("--dead-for", metavar="30d|forever", help="of dead letters")
+    retain.add_argument("--failures-for", metavar="14d", help="of errors of other jobs")
+    retain.set_defaults(run=run_retain)
+
+
+def add_to(commands: Commands) -> None:
+    """Add `maintain`."""
+    parser = add_command(
+        commands,
+        "maintain",
+        "remove what is kept too long and make partitions ahead, as workers do once a minute",
+        "queueworker maintain",
+    )
+    parser.set_defaults(run=run_maintain)
+
+
+def run_retain(arguments: argparse.Namespace) -> int:
+    """Set what is given; the rest stays."""
+    retention = Retention(
+        finished_s=_span_s(arguments.finished, "--for", OFF),
+        dead_s=_span_s(arguments.dead_for, "--dead-for", FOREVER),
+        failures_s=_span_s(arguments.failures_for, "--failures-for", ""),
+    )
+    if retention == Retention():
+        raise InvalidSetting("say what to keep: --for, --dead-for or --failures-for")
+    if not ask(lambda store: store.queue_retain(arguments.queue, retention)):
+        raise ask(lambda store: missing(store, arguments.queue))
+    print(f"queue {arguments.queue} keeps {', '.join(_words(retention))}")
+    return 0
+
+
+def run_maintain(_: argparse.Namespace) -> int:
+    """Maintain until nothing is left to do."""
+    total = ask(_maintain)
+    print(
+        f"{total['days_made']} partitions made, {total['days_dropped']} dropped;"
+        f" deleted: {total['finished_deleted']} finished jobs, {total['dead_deleted']} dead letters,"
+        f" {total['failures_deleted']} errors"
+    )
+    return 0
+
+
+async def _maintain(store: Store) -> dict[str, int]:
+    rounds: list[Upkeep] = []
+    while not rounds or rounds[-1].has_more:
+        upkeep = await store.maintain(at_once=True)
+        if upkeep is None:
+            raise InvalidSetting("another maintenance is under way; try again in a minute")
+        rounds.append(upkeep)
+    names = ("days_made", "days_dropped", "finished_deleted", "dead_deleted", "failures_deleted")
+    return {name: sum(getattr(upkeep, name) for upkeep in rounds) for name in names}
+
+
+def _span_s(text: str | None, flag: str, nothing: str) -> float | None:
+    if text is None:
+        return None
+    return 0.0 if nothing and text == nothing else seconds(text, flag)
+
+
+def _words(retention: Retention) -> list[str]:
+    words = []
+    if retention.finished_s is not None:
+        for_s = retention.finished_s
+        words.append(f"finished jobs for {span(for_s)}" if for_s else "no finished jobs")
+    if retention.dead_s is not None:
+        dead_s = retention.dead_s
+        words.append(f"dead letters {f'for {span(dead_s)}' if dead_s else 'for ever'}")
+    if retention.failures_s is not None:
+        words.append(f"errors for {span(retention.failures_s)}")
+    return words

@@ -1,0 +1,4 @@
+-- The names of all queues.
+SELECT name
+FROM queueworker.queue
+ORDER BY name
