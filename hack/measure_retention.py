@@ -32,7 +32,7 @@ ENQUEUE = """
 Reading = tuple[float, float, float]
 
 
-async def main(arguments: argparse.Namespace) -> None:
+def main(arguments: argparse.Namespace) -> None:
     """Print a table of medians."""
     path = Path(tempfile.mkdtemp(prefix="qw-measure-"))
     path.chmod(0o755)
@@ -40,7 +40,7 @@ async def main(arguments: argparse.Namespace) -> None:
         dsn = embedded.start(path / "db")
         with psycopg.connect(dsn, autocommit=True) as conn:
             migrate(conn)
-        await measure(dsn, arguments)
+        asyncio.run(measure(dsn, arguments))
     finally:
         embedded.remove(path / "db")
         shutil.rmtree(path, ignore_errors=True)
@@ -138,4 +138,4 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--batch", type=int, default=500)
-    asyncio.run(main(parser.parse_args()))
+    main(parser.parse_args())

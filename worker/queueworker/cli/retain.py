@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
     parser = add_command(
         commands,
         "maintain",
-        "remove what is kept too long and make partitions ahead, as workers do once a minute",
+        "remove what is kept too long and prepare the next partitions, as workers do once a minute",
         "queueworker maintain",
     )
     parser.set_defaults(run=run_maintain)
