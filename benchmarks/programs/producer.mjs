@@ -1,5 +1,7 @@
 // Producers for the Node systems: the same loops as producer.py.
 const WARM_UP_JOBS = 20;
+const MOST_AT_ONCE = 1000;
+const TICK_MS = 10;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const cpuSeconds = () => {
   const used = process.cpuUsage();
@@ -19,21 +21,25 @@ async function fill(producer, { count, batch }) {
 }
 
 async function timed(producer, { kind, count, batch }) {
-  let started, cpu;
+  const calls = [];
   if (kind === "single") {
-    for (let n = 0; n < WARM_UP_JOBS; n++) await producer.single("noop", { n });
-    [started, cpu] = [performance.now(), cpuSeconds()];
-    for (let n = 0; n < count; n++) await producer.single("noop", { n });
+    for (let n = 0; n < count; n++) calls.push(() => producer.single("noop", { n }));
   } else {
-    const batches = [];
     for (let first = 0; first < count; first += batch) {
-      batches.push(numbered(first, Math.min(batch, count - first)));
+      const payloads = numbered(first, Math.min(batch, count - first));
+      calls.push(() => producer.many("noop", payloads));
     }
-    await producer.many("noop", batches[0]);
-    [started, cpu] = [performance.now(), cpuSeconds()];
-    for (const payloads of batches) await producer.many("noop", payloads);
   }
-  return { jobs: count, seconds: (performance.now() - started) / 1000, cpu_s: cpuSeconds() - cpu };
+  const warmUp = calls.slice(0, kind === "single" ? WARM_UP_JOBS : 1);
+  for (const call of warmUp) await call();
+  const [started, cpu] = [performance.now(), cpuSeconds()];
+  for (const call of calls) await call();
+  return {
+    jobs: count,
+    all: count + warmUp.length * (kind === "single" ? 1 : Math.min(batch, count)),
+    seconds: (performance.now() - started) / 1000,
+    cpu_s: cpuSeconds() - cpu,
+  };
 }
 
 async function probe(producer, { seconds, interval_ms }) {
@@ -47,19 +53,19 @@ async function probe(producer, { seconds, interval_ms }) {
   return { jobs: count };
 }
 
-async function stream(producer, { rate, seconds, tick_ms }) {
+async function stream(producer, { task, rate, seconds }) {
   const [started, cpu] = [performance.now(), cpuSeconds()];
   let sent = 0;
   for (;;) {
     const elapsed = (performance.now() - started) / 1000;
     if (elapsed >= seconds) break;
-    const due = Math.floor(elapsed * rate) - sent;
+    const due = Math.min(MOST_AT_ONCE, Math.floor(elapsed * rate) - sent);
     if (due > 0) {
-      const at = nowSeconds();
-      await producer.many("stamp", Array.from({ length: due }, () => ({ at })));
+      const payload = task === "stamp" ? { at: nowSeconds() } : { n: sent };
+      await producer.many(task, Array.from({ length: due }, () => payload));
       sent += due;
     }
-    await pause(tick_ms);
+    await pause(due === MOST_AT_ONCE ? 0 : TICK_MS);
   }
   return { jobs: sent, seconds: (performance.now() - started) / 1000, cpu_s: cpuSeconds() - cpu };
 }

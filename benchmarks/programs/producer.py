@@ -8,9 +8,18 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 Payload = dict[str, int | float]
+Call = Callable[[], Awaitable[object]]
 WARM_UP_JOBS = 20
+MOST_AT_ONCE = 1000
+TICK_S = 0.01
+
+
+async def missing(_task: str, _payload: object) -> object:
+    """Stand for a way to enqueue that a system does not have."""
+    raise SystemExit("this system has no such way to enqueue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +28,8 @@ class Producer:
 
     single: Callable[[str, Payload], Awaitable[object]]
     many: Callable[[str, list[Payload]], Awaitable[object]]
-    copy: Callable[[str, list[Payload]], Awaitable[object]] | None = None
+    copy: Callable[[str, list[Payload]], Awaitable[object]] = missing
+    function: Callable[[str, Payload], Awaitable[object]] = missing
 
 
 Opened = AbstractAsyncContextManager[Producer]
@@ -38,24 +48,26 @@ async def fill(producer: Producer, count: int, batch: int) -> None:
 
 
 async def timed(producer: Producer, kind: str, count: int, batch: int) -> Payload:
-    """Enqueue `count` jobs by single calls, batches or COPY; give what it took."""
-    if kind == "single":
-        for n in range(WARM_UP_JOBS):
-            await producer.single("noop", {"n": n})
-        started_s, cpu_s = time.perf_counter(), time.process_time()
-        for n in range(count):
-            await producer.single("noop", {"n": n})
+    """Enqueue `count` jobs after some to warm up; give what it took, `all` counts both."""
+    if kind in {"single", "function"}:
+        one = producer.function if kind == "function" else producer.single
+        calls: list[Call] = [partial(one, "noop", {"n": n}) for n in range(count)]
+        warm_up, size = calls[:WARM_UP_JOBS], 1
     else:
         many = producer.copy if kind == "copy" else producer.many
-        if many is None:
-            raise SystemExit(f"this system has no {kind}")
-        batches = [numbered(first, min(batch, count - first)) for first in range(0, count, batch)]
-        await many("noop", batches[0])
-        started_s, cpu_s = time.perf_counter(), time.process_time()
-        for payloads in batches:
-            await many("noop", payloads)
+        calls = [
+            partial(many, "noop", numbered(first, min(batch, count - first)))
+            for first in range(0, count, batch)
+        ]
+        warm_up, size = calls[:1], min(batch, count)
+    for call in warm_up:
+        await call()
+    started_s, cpu_s = time.perf_counter(), time.process_time()
+    for call in calls:
+        await call()
     return {
         "jobs": count,
+        "all": count + len(warm_up) * size,
         "seconds": time.perf_counter() - started_s,
         "cpu_s": time.process_time() - cpu_s,
     }
@@ -71,16 +83,16 @@ async def probe(producer: Producer, seconds: float, interval_ms: float) -> Paylo
     return {"jobs": count}
 
 
-async def stream(producer: Producer, rate_per_s: float, seconds: float, tick_ms: float) -> Payload:
-    """Enqueue stamped jobs at a rate that does not wait for anybody, one batch a tick."""
+async def stream(producer: Producer, task: str, rate_per_s: float, seconds: float) -> Payload:
+    """Enqueue jobs at a rate that waits for nobody, a batch each 10 ms."""
     started_s, cpu_s, sent = time.perf_counter(), time.process_time(), 0
     while (elapsed_s := time.perf_counter() - started_s) < seconds:
-        due = int(elapsed_s * rate_per_s) - sent
+        due = min(MOST_AT_ONCE, int(elapsed_s * rate_per_s) - sent)
         if due > 0:
-            now_s = time.time()
-            await producer.many("stamp", [{"at": now_s}] * due)
+            key, value = ("at", time.time()) if task == "stamp" else ("n", sent)
+            await producer.many(task, [{key: value}] * due)
             sent += due
-        await asyncio.sleep(tick_ms / 1000)
+        await asyncio.sleep(0 if due == MOST_AT_ONCE else TICK_S)
     return {
         "jobs": sent,
         "seconds": time.perf_counter() - started_s,
@@ -104,8 +116,8 @@ async def produce(open_producer: Callable[[], Opened], arguments: list[str]) -> 
                 interval_ms = float(options["interval_ms"])
                 result = await probe(producer, float(options["seconds"]), interval_ms)
             case "stream":
-                rate_per_s, tick_ms = float(options["rate"]), float(options["tick_ms"])
-                result = await stream(producer, rate_per_s, float(options["seconds"]), tick_ms)
+                rate_per_s, seconds = float(options["rate"]), float(options["seconds"])
+                result = await stream(producer, options["task"], rate_per_s, seconds)
             case _:
                 raise SystemExit(f"unknown mode {mode!r}")
     sys.stdout.write(json.dumps(result) + "\n")

@@ -2,9 +2,11 @@
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenario import Scenario
-from benchmarks.scenarios import drain
+from benchmarks.scenarios import drain, enqueue, latency, steady
 
-SCENARIOS: dict[str, Scenario] = {one.name: one for one in (drain.SCENARIO,)}
+SCENARIOS: dict[str, Scenario] = {
+    one.name: one for one in (drain.SCENARIO, enqueue.SCENARIO, latency.SCENARIO, steady.SCENARIO)
+}
 
 __all__ = ["SCENARIOS", "scenario"]
 

@@ -35,4 +35,5 @@ def system(tuning: Tuning) -> System:
         unfinished=UNFINISHED,
         failed=FAILED,
         drain_jobs=4_000 if best else 1_000,
+        enqueue_jobs=40_000,
     )

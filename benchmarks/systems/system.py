@@ -39,4 +39,5 @@ class System:
     failed: str
     drain_jobs: int
     batch: int = 1000
-    has_copy: bool = False
+    enqueue_jobs: int = 200_000
+    enqueues: tuple[str, ...] = ("single", "batch")

@@ -30,6 +30,30 @@ def test_a_drain_writes_the_promised_keys(tmp_path: Path) -> None:
     assert not out.with_name("drain.json.partial").exists()
 
 
+def test_an_enqueue_is_measured_beside_a_raw_insert(tmp_path: Path) -> None:
+    out = tmp_path / "enqueue.json"
+
+    status = main(["enqueue", "--json", str(out), "--repeats", "1", "--jobs", "40"])
+
+    result = json.loads(out.read_text())
+    found = {(row["system"], row["variant"]) for row in result["rows"]}
+    assert status == 0
+    assert {("queueworker", "single"), ("raw INSERT", "single"), ("raw INSERT", "copy")} <= found
+    assert all(row["jobs_per_s"][0] > 0 for row in result["rows"])
+
+
+def test_pickup_is_measured_idle_and_under_half_load(tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+
+    status = main(["latency", "--json", str(out), "--repeats", "1", "--duration", "1"])
+
+    rows = json.loads(out.read_text())["rows"]
+    assert status == 0
+    assert [row["variant"] for row in rows] == ["idle", "half load"]
+    assert all(0 < row["median"]["p50_ms"] <= row["median"]["p99_ms"] for row in rows)
+    assert rows[1]["median"]["stream_per_s"] > 0
+
+
 def test_an_unknown_scenario_is_refused_with_the_known_ones(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
