@@ -11,7 +11,7 @@ from tests.support.planted import MORE, PLANTED, Bug, Plant
 pytestmark = pytest.mark.postgres
 
 Play = Callable[[Plant], set[str]]
-BOUND_S = 5.0
+BOUND_S = 30.0
 
 
 @pytest.fixture(scope="module")
