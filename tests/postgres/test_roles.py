@@ -21,7 +21,11 @@ CALLS = {
     "record": "SELECT queueworker.record_decision('x', '{}')",
     "decisions": "SELECT * FROM queueworker.decisions('x', 1)",
     "delete jobs": "DELETE FROM queueworker.job",
-    "insert jobs": "INSERT INTO queueworker.job (id) VALUES (1)",
+    "insert running jobs": "INSERT INTO queueworker.job (id, token) VALUES (1, 1)",
+    "insert jobs with a key": "INSERT INTO queueworker.job (id, unique_key) VALUES (1, 'x')",
+    "enqueue a batch": "SELECT queueworker.enqueue_batch('mail', 'a', '[{}]', 0, 5, NULL)",
+    "reserve positions": "SELECT queueworker.reserve_positions('mail', 'a', 0, 5, NULL, 1)",
+    "place a job": "SELECT queueworker.place_job('mail', 'a', '{}', NULL, 0, NULL, 5, NULL, 'keep')",
     "read state": "SELECT * FROM queueworker.operator_state",
     "pause": "SELECT queueworker.queue_pause('mail', true)",
     "purge": "SELECT queueworker.dead_purge('mail')",
@@ -40,9 +44,9 @@ CALLS = {
 ALLOWED = {
     "worker": {
         "enqueue", "lag", "workers", "jobs", "queues", "rescue", "delete jobs", "maintain",
-        "dead letters", "errors",
+        "dead letters", "errors", "enqueue a batch", "reserve positions",
     },
-    "enqueue": {"enqueue"},
+    "enqueue": {"enqueue", "enqueue a batch"},
     "reader": {"lag", "workers", "jobs", "queues", "decisions", "dead letters", "errors"},
     "operator": {
         "lag", "workers", "drain", "end lease", "sweep", "rescue", "save", "record", "decisions",

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
@@ -13,10 +13,11 @@ from queueworker import enqueue as statements
 from queueworker.context import Context
 from queueworker.dsn import Dsn
 from queueworker.errors import AppNotFound
-from queueworker.job import Job
+from queueworker.job import Job, Policy
 from queueworker.retry import Backoff, exponential
 from queueworker.settings import Settings
 from queueworker.task import Executor, Task, TaskOptions, TaskRegistry
+from queueworker.unique import Unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,11 +53,14 @@ class App:
         timeout_s: float | None = None,
         executor: str = "auto",
         name: str | None = None,
+        unique: Unique = False,
+        on_duplicate: Policy = "keep",
     ) -> TaskDecorator:
         """Register the decorated function as a task named `name`, or as the function is.
 
         `executor` "auto" runs `async def` in the event loop and `def` in a thread; "process" runs
-        a `def` in a process of its own, which is killed at the deadline.
+        a `def` in a process of its own, which is killed at the deadline. `unique` gives each job a
+        key made of its arguments: True of all, a template like "{user_id}", or a function of them.
         """
         options = TaskOptions(
             queue=queue,
@@ -65,6 +69,8 @@ class App:
             backoff=backoff or exponential(),
             timeout_s=timeout_s,
             executor=Executor(executor),
+            unique=unique,
+            on_duplicate=on_duplicate,
         )
 
         def register(function: Callable[..., Any], /) -> Task[..., Any]:
@@ -88,29 +94,46 @@ class App:
         delay_s: float | None = None,
         unique_key: str | None = None,
         priority: int | None = None,
+        on_duplicate: Policy | None = None,
     ) -> int | None:
-        """Enqueue a job; give its id, or None when the unique key is taken.
+        """Enqueue a job; give its id, or None when the holder of its unique key stays.
 
         With `conn` it happens in that connection's transaction: commit publishes it.
 
         Raises:
             EnqueueRefused: the job is out of bounds (size, depth, priority, ...).
+            DuplicateJob: the unique key is taken, and `on_duplicate` is "reject".
+            InvalidCall: the task was not called, or `conn` is not asynchronous.
             DatabaseUnavailable: the database cannot be reached.
         """
-        when = statements.When(
-            run_at=run_at, delay_s=delay_s, unique_key=unique_key, priority=priority
+        job = statements.chosen(
+            job,
+            run_at=run_at,
+            delay_s=delay_s,
+            unique_key=unique_key,
+            priority=priority,
+            on_duplicate=on_duplicate,
         )
         if conn is not None:
-            return await statements.enqueue(conn, job, when)
-        return await self._producer.enqueue(self.dsn, job, when)
+            return await statements.enqueue(conn, job)
+        return await self._producer.enqueue(self.dsn, job)
 
     async def enqueue_many(
-        self, jobs: Sequence[Job], conn: psycopg.AsyncConnection[Any] | None = None
+        self,
+        jobs: Iterable[Job],
+        conn: psycopg.AsyncConnection[Any] | None = None,
+        *,
+        on_duplicate: Policy | None = None,
     ) -> list[int | None]:
-        """Enqueue all jobs or none, in one round trip."""
+        """Enqueue all jobs or none, whatever their tasks; give their ids in their order.
+
+        Times and keys of single jobs are set with `job.using(...)`. One round trip; from 5,000 jobs
+        of a kind on a COPY, where the role may (`queueworker_worker` and the owner).
+        """
+        chosen = statements.for_all(jobs, on_duplicate)
         if conn is not None:
-            return await statements.enqueue_many(conn, jobs)
-        return await self._producer.enqueue_many(self.dsn, jobs)
+            return await statements.enqueue_many(conn, chosen)
+        return await self._producer.enqueue_many(self.dsn, chosen)
 
     def enqueue_sync(
         self,
@@ -121,22 +144,33 @@ class App:
         delay_s: float | None = None,
         unique_key: str | None = None,
         priority: int | None = None,
+        on_duplicate: Policy | None = None,
     ) -> int | None:
         """Enqueue from synchronous code (Django, Flask); see `enqueue`."""
-        when = statements.When(
-            run_at=run_at, delay_s=delay_s, unique_key=unique_key, priority=priority
+        job = statements.chosen(
+            job,
+            run_at=run_at,
+            delay_s=delay_s,
+            unique_key=unique_key,
+            priority=priority,
+            on_duplicate=on_duplicate,
         )
         if conn is not None:
-            return statements.enqueue_sync(conn, job, when)
-        return self._producer.enqueue_sync(self.dsn, job, when)
+            return statements.enqueue_sync(conn, job)
+        return self._producer.enqueue_sync(self.dsn, job)
 
     def enqueue_many_sync(
-        self, jobs: Sequence[Job], conn: psycopg.Connection[Any] | None = None
+        self,
+        jobs: Iterable[Job],
+        conn: psycopg.Connection[Any] | None = None,
+        *,
+        on_duplicate: Policy | None = None,
     ) -> list[int | None]:
-        """Enqueue all jobs or none from synchronous code."""
+        """Enqueue all jobs or none from synchronous code; see `enqueue_many`."""
+        chosen = statements.for_all(jobs, on_duplicate)
         if conn is not None:
-            return statements.enqueue_many_sync(conn, jobs)
-        return self._producer.enqueue_many_sync(self.dsn, jobs)
+            return statements.enqueue_many_sync(conn, chosen)
+        return self._producer.enqueue_many_sync(self.dsn, chosen)
 
     @property
     def dsn(self) -> Dsn:

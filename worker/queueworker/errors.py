@@ -17,7 +17,8 @@ QueueWorkerError
 │   ├── SchemaMissing           run the migrations
 │   ├── SchemaMismatch          code and schema have different versions
 │   └── MigrationChanged        an applied migration was edited
-├── EnqueueRefused              the database refused this job
+├── EnqueueRefused              the job is out of bounds, or the database refused it
+│   └── DuplicateJob            its unique key is taken (on_duplicate="reject")
 ├── LeaseLost                   this worker's jobs belong to others now
 ├── StaleToken                  the job was claimed anew: this run changes nothing
 └── EmbeddedServerError
@@ -26,6 +27,8 @@ HandlerSignal                   raised by a handler to choose its own outcome; n
 ├── RetryAfter
 └── Discard
 """
+
+from typing_extensions import override
 
 
 class QueueWorkerError(Exception):
@@ -97,7 +100,24 @@ class MigrationChanged(DatabaseError):
 
 
 class EnqueueRefused(QueueWorkerError):
-    """The database refused the job: too large, too deep, or out of bounds."""
+    """The job is refused: too large, too deep, or out of bounds."""
+
+
+class DuplicateJob(EnqueueRefused):
+    """Job `job_id` of the queue has the same `unique_key`; it waits or runs."""
+
+    def __init__(self, queue: str, unique_key: str, job_id: int) -> None:
+        super().__init__(
+            f"the unique key {unique_key!r} of queue {queue!r} is taken by job {job_id}; wait for its"
+            ' end, or give on_duplicate="keep" or "replace"'
+        )
+        self.queue = queue
+        self.unique_key = unique_key
+        self.job_id = job_id
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        return (DuplicateJob, (self.queue, self.unique_key, self.job_id))
 
 
 class LeaseLost(QueueWorkerError):

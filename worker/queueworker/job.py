@@ -1,17 +1,27 @@
 """A job and what may become of it. Pure: no clock, no database, no randomness."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
+from typing import Any, Final, Literal, get_args
+
+from queueworker.errors import EnqueueRefused
 
 MAX_CRASHES = 3
+
+Policy = Literal["keep", "reject", "replace"]
+POLICIES: Final = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One call of a task, not enqueued yet.
 
-    `args` are keyword arguments and must be JSON. `timeout_s` of None means no limit.
+    `args` are keyword arguments and must be JSON. `timeout_s` of None means no limit. `delay_s` counts
+    by the database's clock. While a job with the same `unique_key` waits or runs in the queue,
+    `on_duplicate` says what becomes of this one: "keep" that one and enqueue nothing, "reject" with
+    `DuplicateJob`, or "replace" it while it waits.
     """
 
     task: str
@@ -20,6 +30,34 @@ class Job:
     priority: int = 0
     max_attempts: int = 5
     timeout_s: float | None = None
+    run_at: datetime | None = None
+    delay_s: float | None = None
+    unique_key: str | None = None
+    on_duplicate: Policy = "keep"
+    # The arguments as they were at the call; another job made by `replace` does not inherit it.
+    args_json: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.run_at is not None and self.run_at.tzinfo is None:
+            raise EnqueueRefused("run_at has no time zone; give an aware datetime, or delay_s")
+        if self.run_at is not None and self.delay_s is not None:
+            raise EnqueueRefused("both run_at and delay_s are set; give one of them")
+        if self.on_duplicate not in POLICIES:
+            raise EnqueueRefused("on_duplicate must be keep, reject or replace")
+
+    def using(self, **options: Any) -> "Job":
+        """Give the same job with other options, say `delay_s=60` or `unique_key="order-7"`.
+
+        Raises:
+            TypeError: an option is not a field of `Job`.
+        """
+        other = replace(self, **options)
+        return other if "args" in options else other.with_json(self.args_json)
+
+    def with_json(self, args_json: str) -> "Job":
+        """Remember the JSON text of the arguments; for a job that nobody else has seen yet."""
+        object.__setattr__(self, "args_json", args_json)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

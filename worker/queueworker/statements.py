@@ -18,6 +18,12 @@ def statement(name: str) -> sql.SQL:
 
 
 @cache
+def query(name: str) -> bytes:
+    """Give the statement of `queries/NAME.sql` as bytes, which psycopg reads for parameters once."""
+    return statement(name).as_bytes(None)
+
+
+@cache
 def partition_statement(name: str, part: str) -> sql.Composed:
     """Give the statement of `queries/NAME.sql` for one partition of `job`."""
     return statement(name).format(partition=sql.Identifier(SCHEMA, part))

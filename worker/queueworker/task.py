@@ -1,7 +1,6 @@
 """Tasks: typed functions whose calls become jobs."""
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from typing import Generic, ParamSpec, TypeVar
 from typing_extensions import override
 
 from queueworker.errors import DuplicateTask, InvalidCall, TaskError, UnknownTask
-from queueworker.job import Job
+from queueworker.job import Job, Policy
+from queueworker.payload import encode
 from queueworker.retry import Backoff, exponential
+from queueworker.unique import Unique, key_maker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +42,8 @@ class TaskOptions:
     backoff: Backoff = field(default_factory=exponential)
     timeout_s: float | None = None
     executor: Executor = Executor.AUTO
+    unique: Unique = False
+    on_duplicate: Policy = "keep"
 
 
 class Task(Generic[P, R]):
@@ -56,6 +59,7 @@ class Task(Generic[P, R]):
         self.options = options
         self.wants_context, self.signature = _signature(function)
         self.executor = _executor(function, name, options.executor)
+        self._unique = key_maker(name, options.unique, self.signature)
         self._names = frozenset(self.signature.parameters)
         self._required = frozenset(
             parameter.name
@@ -70,15 +74,18 @@ class Task(Generic[P, R]):
             InvalidCall: the arguments do not fit the signature, or are not JSON.
         """
         bound = self.bind(*args, **kwargs)
-        _check_json(self.name, bound)
+        text = _json(self.name, bound)
+        options = self.options
         return Job(
             task=self.name,
-            queue=self.options.queue,
+            queue=options.queue,
             args=bound,
-            priority=self.options.priority,
-            max_attempts=self.options.max_attempts,
-            timeout_s=self.options.timeout_s,
-        )
+            priority=options.priority,
+            max_attempts=options.max_attempts,
+            timeout_s=options.timeout_s,
+            unique_key=None if self._unique is None else self._unique(bound),
+            on_duplicate=options.on_duplicate,
+        ).with_json(text)
 
     def run(self, *args: object, **kwargs: object) -> R:
         """Call the function directly, without a queue; a context is given like any argument."""
@@ -184,8 +191,8 @@ def _check_options(name: str, options: TaskOptions) -> None:
         raise TaskError(f"task {name!r}: timeout_s must be a number of seconds above 0, or None")
 
 
-def _check_json(name: str, args: Mapping[str, object]) -> None:
+def _json(name: str, args: Mapping[str, object]) -> str:
     try:
-        json.dumps(args, allow_nan=False)
+        return encode(args)
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidCall(f"task {name!r}: the arguments are not JSON: {exc}") from None

@@ -2,12 +2,11 @@
 
 import argparse
 import json
-from typing import Any
 
 from queueworker.cli.command import Commands, add_command
-from queueworker.enqueue import When, enqueue_many_sync, enqueue_sync
+from queueworker.enqueue import enqueue_many_sync, enqueue_sync
 from queueworker.errors import InvalidSetting
-from queueworker.job import Job
+from queueworker.job import POLICIES, Job
 from queueworker.settings import Settings
 from queueworker.store import connect_sync
 
@@ -25,7 +24,15 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--args", default="{}", metavar="JSON", help="an object: argument names")
     parser.add_argument("--priority", type=int, default=0, metavar="0-9", help="higher first")
     parser.add_argument("--delay", type=float, metavar="SECONDS", help="ready this much later")
-    parser.add_argument("--unique-key", metavar="KEY", help="nothing happens where it is taken")
+    parser.add_argument(
+        "--unique-key", metavar="KEY", help="one such job waits or runs in the queue"
+    )
+    parser.add_argument(
+        "--on-duplicate",
+        choices=POLICIES,
+        default="keep",
+        help="where the key is taken: keep that job, reject this one, replace that while it waits",
+    )
     parser.add_argument("--max-attempts", type=int, default=5, metavar="N")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of one attempt")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="so many alike")
@@ -41,30 +48,23 @@ def run(arguments: argparse.Namespace) -> int:
         priority=arguments.priority,
         max_attempts=arguments.max_attempts,
         timeout_s=arguments.timeout,
+        delay_s=arguments.delay,
+        unique_key=arguments.unique_key,
+        on_duplicate=arguments.on_duplicate,
     )
-    when = When(delay_s=arguments.delay, unique_key=arguments.unique_key)
     if arguments.count < 1:
         raise InvalidSetting("--count must be 1 or more")
-    if arguments.count > 1 and when.unique_key is not None:
+    if arguments.count > 1 and job.unique_key is not None:
         raise InvalidSetting("--unique-key names one job; leave --count away")
     dsn = Settings.from_env().required_dsn
     with connect_sync(dsn, application_name="queueworker enqueue") as conn:
         if arguments.count == 1:
-            job_id = enqueue_sync(conn, job, when)
+            job_id = enqueue_sync(conn, job)
             print("the unique key is taken" if job_id is None else job_id)
         else:
-            _enqueue_many(conn, job, when, arguments.count)
+            enqueue_many_sync(conn, [job] * arguments.count)
             print(f"{arguments.count} jobs")
     return 0
-
-
-def _enqueue_many(conn: Any, job: Job, when: When, count: int) -> None:
-    with conn.transaction():
-        if when.delay_s is not None:
-            for _ in range(count):
-                enqueue_sync(conn, job, when)
-            return
-        enqueue_many_sync(conn, [job] * count)
 
 
 def _object(text: str) -> dict[str, object]:

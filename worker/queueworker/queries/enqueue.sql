@@ -1,14 +1,9 @@
--- Enqueue one job; NULL when its unique key is taken. One probe of queue and lane by unique index.
+-- Enqueue one job that is ready and has no key. One probe of queue and lane by their unique indexes.
 SELECT queueworker.enqueue(
-  queue => %(queue)s::text,
-  task => %(task)s::text,
-  args => %(args)s::text::jsonb,
-  run_at => coalesce(
-    %(run_at)s::timestamptz,
-    clock_timestamp() + make_interval(secs => %(delay_s)s::float8)
-  ),
-  priority => %(priority)s::int,
-  unique_key => %(unique_key)s::text,
-  max_attempts => %(max_attempts)s::int,
-  timeout_s => %(timeout_s)s::float8
+  queue => %s::text,
+  task => %s::text,
+  args => %s::text::jsonb,
+  priority => %s::int,
+  max_attempts => %s::int,
+  timeout_s => %s::float8
 )

@@ -1,2 +1,2 @@
--- Grant the roles that exist their rights.
-SELECT queueworker.grant_roles(), queueworker.grant_roles_history()
+-- Grant the roles that exist their rights: one function a part.
+SELECT queueworker.grant_roles(), queueworker.grant_roles_producers(), queueworker.grant_roles_history()
