@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -109,6 +110,21 @@ def test_a_failed_statement_leaves_no_transaction_to_the_next_client(pooled_dsn:
             return [await e.one("SELECT 'good'") for _ in range(10)]
 
     assert asyncio.run(run()) == ["good"] * 10
+
+
+def test_statements_of_one_transaction_stay_in_it(pooled_dsn: str) -> None:
+    async def run() -> tuple[int, object]:
+        async with engine(pooled_dsn) as e:
+            with suppress(ZeroDivisionError):
+                async with e.conn.transaction():
+                    await e.store.queue("undone")
+                    shown = (await e.store.fetch(SHOW, {}))[0]
+                    raise ZeroDivisionError
+            return await e.one(
+                "SELECT count(*) FROM queueworker.queue WHERE name = 'undone'"
+            ), shown
+
+    assert asyncio.run(run()) == (0, ("off", "off", "30s", "2s"))
 
 
 def test_producers_and_commands_work_through_a_pooler(pooled_dsn: str, bench: Bench) -> None:

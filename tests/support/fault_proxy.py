@@ -37,14 +37,19 @@ GOOD = Plan()
 SILENT = Plan(is_silent=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Trap:
-    """A marker that is waited for in what clients send."""
+    """Markers that are waited for in what clients send, or in what the server answers."""
 
-    marker: bytes
+    markers: tuple[bytes, ...]
     sent: threading.Event
-    must_pass: bool
+    must_pass: bool = False
+    is_of_server: bool = False
     is_armed: bool = True
+
+    def holds(self, chunk: bytes, *, is_of_server: bool) -> bool:
+        is_its_way = self.is_armed and self.is_of_server == is_of_server
+        return is_its_way and any(marker in chunk for marker in self.markers)
 
 
 class FaultProxy:
@@ -60,6 +65,7 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._hushed: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -82,12 +88,22 @@ class FaultProxy:
         """End every connection now."""
         self._in_loop(self._cut_all())
 
-    def cut_at(self, marker: bytes, *, must_pass: bool = True) -> threading.Event:
-        """End one connection when a client sends `marker`: after it was passed on, or before.
+    def cut_at(self, *markers: bytes, must_pass: bool = True) -> threading.Event:
+        """End one connection when a client sends a marker: after it was passed on, or before.
 
         What the server answers is lost in either case. Gives an event that tells of the cut.
         """
-        trap = _Trap(marker=marker, sent=threading.Event(), must_pass=must_pass)
+        return self._set_trap(_Trap(markers, threading.Event(), must_pass=must_pass))
+
+    def cut_answer(self, *markers: bytes) -> threading.Event:
+        """End one connection in place of the answer that holds a marker: it was committed."""
+        return self._set_trap(_Trap(markers, threading.Event(), is_of_server=True))
+
+    def hush(self) -> None:
+        """Swallow everything on the connections that are open now; new ones are good."""
+        self._hushed |= self._writers
+
+    def _set_trap(self, trap: _Trap) -> threading.Event:
         self._trap = trap
         return trap.sent
 
@@ -130,11 +146,12 @@ class FaultProxy:
         carried = [0]
         try:
             await asyncio.gather(
-                self._pump(reader, onward, carried, both),
+                self._pump(reader, onward, carried, writer),
                 self._pump(upstream, writer, carried, None),
             )
         finally:
             self._writers -= both
+            self._hushed -= both
             for end in both:
                 end.transport.abort()
 
@@ -143,18 +160,16 @@ class FaultProxy:
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
         carried: list[int],
-        cut: set[asyncio.StreamWriter] | None,
+        client: asyncio.StreamWriter | None,
     ) -> None:
-        """Carry bytes one way; `cut` is given for the direction whose markers count."""
+        """Carry bytes one way; `client` is given for the way to the server."""
         with suppress(OSError):
             while chunk := await source.read(CHUNK_BYTES):
-                if self.plan.is_silent:
+                if self.plan.is_silent or sink in self._hushed:
                     continue  # swallowed, though the kernel acknowledges it: a half-open connection
-                if cut and self._is_trapped(chunk):
-                    if self._trap is not None and self._trap.must_pass:
-                        sink.write(chunk)
-                        await sink.drain()
-                    await self._spring(cut, sink)
+                trap = self._trap
+                if trap is not None and trap.holds(chunk, is_of_server=client is None):
+                    await self._spring(trap, chunk, sink, sink if client is None else client)
                     return
                 await self._hold_up(len(chunk))
                 carried[0] += len(chunk)
@@ -168,17 +183,21 @@ class FaultProxy:
                 await sink.drain()
             sink.close()
 
-    def _is_trapped(self, chunk: bytes) -> bool:
-        return self._trap is not None and self._trap.is_armed and self._trap.marker in chunk
-
-    async def _spring(self, cut: set[asyncio.StreamWriter], onward: asyncio.StreamWriter) -> None:
-        """Cut the client off at once; the server has read what was passed before it sees an end."""
-        trap = self._trap
-        assert trap is not None
+    async def _spring(
+        self,
+        trap: _Trap,
+        chunk: bytes,
+        sink: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+    ) -> None:
+        """Cut the client off at once; the server reads what was passed before it sees an end."""
         trap.is_armed = False
-        for writer in cut - {onward}:
-            writer.transport.abort()
-        onward.close()
+        if trap.must_pass:
+            sink.write(chunk)
+            await sink.drain()
+        client.transport.abort()
+        if sink is not client:
+            sink.close()
         trap.sent.set()
 
     async def _hold_up(self, size_bytes: int) -> None:

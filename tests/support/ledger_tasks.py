@@ -50,6 +50,12 @@ async def nap(ctx: Context, seconds: float) -> None:
     record(ctx, "end")
 
 
+@app.task(queue="mail")
+async def sleeper(seconds: float) -> None:
+    """Take time and touch no database."""
+    await asyncio.sleep(seconds)
+
+
 @app.task(queue="mail", timeout_s=0.5)
 async def limited_nap(ctx: Context, seconds: float) -> None:
     record(ctx, "start")

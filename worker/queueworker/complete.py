@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 from queueworker.job import Transition, TransitionKind
 from queueworker.link import Link
 from queueworker.metrics import REFUSED
-from queueworker.store import QueueRow, StatDelta, wait_bucket
+from queueworker.store import QueueRow, StatDelta, Store, wait_bucket
 
 logger = logging.getLogger(__name__)
 
@@ -153,9 +154,13 @@ class Completer:
         self._in_flight += len(batch)
         doubtful = {(item.job_id, item.token) for item in batch if _is_settled(item)}
         firm = [_if_rolled_back(item) if _is_settled(item) else item for item in batch]
-        refused = await self._link.insist(
-            lambda store: store.complete(queue, firm, delta), WRITE_TIMEOUT_S
-        )
+        attempts = count()
+
+        async def write(store: Store) -> set[tuple[int, int]]:
+            # After a lost answer nobody knows what was written: what the tokens still hold was not.
+            return await store.complete(queue, firm, delta, is_repeat=next(attempts) > 0)
+
+        refused = await self._link.insist(write, WRITE_TIMEOUT_S)
         self._in_flight -= len(batch)
         stale = refused - doubtful
         if stale:

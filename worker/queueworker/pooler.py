@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import Params, Query
+from psycopg.pq import TransactionStatus
 from typing_extensions import override
 
 from queueworker.statements import statement
@@ -55,6 +56,11 @@ class StatementCursor(psycopg.AsyncCursor[Row]):
 async def _carrying_settings(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
     if not isinstance(conn, WorkerConnection) or not conn.is_pooled:
         yield
+        return
+    if conn.info.transaction_status is not TransactionStatus.IDLE:
+        async with conn.pipeline():
+            await conn.execute(statement("transaction_settings"), named(conn.carried))
+            yield
         return
     # psycopg's own transaction block would wait for three answers.
     try:

@@ -8,7 +8,7 @@ import psycopg
 
 from queueworker.errors import StaleToken
 from queueworker.job import Transition, TransitionKind
-from queueworker.statements import partition_statement
+from queueworker.statements import partition_statement, statement
 from queueworker.store.rows import QueueRow, StatDelta
 from queueworker.store.session import Parameters, Session
 
@@ -48,6 +48,19 @@ async def _write_apart(
         # Without successes among them this is the statement of every queue.
         plain = replace(queue, is_retained=False)
         return refused | await write(session, plain, rest, delta, closed)
+
+
+async def still_held(
+    session: Session, queue: QueueRow, transitions: Sequence[Transition]
+) -> list[Transition]:
+    """Give the transitions whose jobs still carry their token: they have not been applied."""
+    parameters = {
+        "queue_id": queue.id,
+        "ids": [item.job_id for item in transitions],
+        "tokens": [item.token for item in transitions],
+    }
+    held = set(await session.fetch(statement("claims_held"), parameters))
+    return [item for item in transitions if (item.job_id, item.token) in held]
 
 
 def completion_parameters(

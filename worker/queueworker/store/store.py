@@ -124,11 +124,19 @@ class Store(Administration):
         queue: QueueRow,
         transitions: Sequence[Transition],
         delta: StatDelta = NOTHING,
+        *,
+        is_repeat: bool = False,
     ) -> set[tuple[int, int]]:
-        """Apply fenced transitions in one round trip; give the (id, token) that were refused."""
+        """Apply fenced transitions in one round trip; give the (id, token) that were refused.
+
+        A repeat, after an answer was lost, first asks which of them are still to be done.
+        """
         tokens = [item.token for item in transitions]
         closed = self._open_claims.closing(tokens)
         written = [item for item in transitions if item.kind is not TransitionKind.SETTLED]
+        if is_repeat and written:
+            held = await completion.still_held(self, queue, written)
+            written, delta = held, delta if held else NOTHING
         refused = await completion.write(self, queue, written, delta, closed)
         if refused:
             refused = await self._again_if_moved(queue, written, refused)
