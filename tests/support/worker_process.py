@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,14 +48,22 @@ def run_command(dsn: str, *arguments: str, **extra: str) -> subprocess.Completed
 class WorkerProcess:
     """One worker; leaving the block kills it if it still runs."""
 
-    def __init__(self, dsn: str, *arguments: str, concurrency: int = 4, **extra: str) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *arguments: str,
+        concurrency: int = 4,
+        through: Callable[[list[str]], list[str]] = list,
+        **extra: str,
+    ) -> None:
+        """Start it, `through` another command where that is the point of the test."""
         self.dsn = dsn
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute(TABLE)
         command = [sys.executable, "-m", "queueworker", "worker", "--app", APP, "--port", "0"]
         queues = () if "--queue" in arguments else ("--queue", "mail")
         self.process = subprocess.Popen(
-            [*command, *queues, "--concurrency", str(concurrency), *arguments],
+            through([*command, *queues, "--concurrency", str(concurrency), *arguments]),
             env=environment(dsn, **extra),
             stderr=subprocess.PIPE,
             text=True,

@@ -90,6 +90,11 @@ class ClaimedJob:
         """Tell whether a failure now makes a dead letter; crashes do not use up attempts."""
         return self.attempt - self.crash_count >= self.max_attempts
 
+    @property
+    def is_last_crash(self) -> bool:
+        """Tell whether a crash now makes a dead letter."""
+        return self.crash_count + 1 >= MAX_CRASHES
+
 
 class FailureKind(Enum):
     """Why an attempt failed, as the table `failure` stores it."""

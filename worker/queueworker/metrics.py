@@ -34,6 +34,10 @@ LEASE_RENEW = Histogram(
     "queueworker_lease_renew_seconds", "Round trip of a lease renewal.", buckets=_SHORT_S
 )
 LEASE_LOST = Counter("queueworker_lease_lost_total", "Leases that ended before the worker did.")
+LOOP_BLOCKED = Counter(
+    "queueworker_loop_blocked_seconds_total",
+    "Time in which a handler kept the event loop, or the whole process, from going on.",
+)
 SLOTS = Gauge("queueworker_slots", "Slots of this worker, by state.", ["state"])
 HELD = Gauge("queueworker_held_jobs", "Jobs claimed and not started yet.")
 DRAIN = Histogram("queueworker_drain_seconds", "Time from SIGTERM to the end.", buckets=_LONG_S)

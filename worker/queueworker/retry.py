@@ -106,7 +106,8 @@ def _dead(job: ClaimedJob, error: str, failure: FailureKind) -> Transition:
 
 
 def _retry_or_dead(job: ClaimedJob, delay_s: float, error: str, failure: FailureKind) -> Transition:
-    if job.is_last_attempt:
+    is_crash = failure is FailureKind.CRASH
+    if job.is_last_crash if is_crash else job.is_last_attempt:
         return _dead(job, error, failure)
     return Transition(
         job_id=job.id,

@@ -60,7 +60,7 @@ def failure(exc: BaseException) -> Outcome:
     """Give the outcome of a handler that raised."""
     match exc:
         case RetryAfter():
-            return RetryLater(delay_s=exc.delay_s, reason=str(exc))
+            return RetryLater(delay_s=exc.delay_s, reason=_text(exc))
         case Discard():
             return Discarded(reason=describe(exc))
         case _:
@@ -83,9 +83,12 @@ def located(exc: BaseException) -> str:
 
 def describe(exc: BaseException) -> str:
     """Name an error in one text; even one that cannot be printed."""
-    name = type(exc).__name__
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
-        text = "(its message cannot be shown)"
+    name, text = type(exc).__name__, _text(exc)
     return f"{name}: {text}"[:MOST_ERROR_CHARACTERS] if text else name
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)[:MOST_ERROR_CHARACTERS]
+    except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything
+        return "(its message cannot be shown)"

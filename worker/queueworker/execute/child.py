@@ -14,12 +14,14 @@ from queueworker.app import load_app
 from queueworker.errors import InvalidCall, QueueWorkerError
 from queueworker.execute.call import Call, failure, invalid_arguments
 from queueworker.execute.frames import READY, outcome_frame, read_call
+from queueworker.execute.tree import MARK, kill_descendants
 from queueworker.job import Outcome
 
 
 def main(arguments: list[str]) -> int:
     """Serve calls until the worker closes the channel."""
     reference, descriptor = arguments
+    own_pid = os.getpid()
     try:
         app = load_app(reference)
     except QueueWorkerError as exc:
@@ -31,7 +33,10 @@ def main(arguments: list[str]) -> int:
         channel.sendall(READY)
         while True:
             call = read_call(lines.get(), app.tasks)
-            channel.sendall(outcome_frame(_run(call)))
+            outcome = _run(call)
+            if os.getpid() != own_pid:
+                os._exit(0)  # a copy that the handler forked: its answer would be a second one
+            channel.sendall(outcome_frame(outcome))
 
 
 def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:
@@ -39,6 +44,7 @@ def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:
     with channel.makefile("rb") as frames:
         for line in frames:
             lines.put(line)
+    kill_descendants(os.getpid(), os.environ.get(MARK, ""))
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)

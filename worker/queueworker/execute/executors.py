@@ -1,6 +1,7 @@
 """The executor that a task asks for."""
 
 import logging
+import os
 
 from queueworker.execute import coroutine
 from queueworker.execute.call import Call, failure
@@ -19,6 +20,7 @@ class Executors:
     def __init__(self, app: str = "") -> None:
         self._threads = ThreadExecutor()
         self._processes = ProcessExecutor(app)
+        self._own_pid = os.getpid()
 
     @property
     def stuck(self) -> int:
@@ -29,6 +31,8 @@ class Executors:
         """Run one call; whatever happens is an outcome."""
         with run_span(call) as note:
             outcome = await self._outcome(call)
+            if os.getpid() != self._own_pid:
+                os._exit(0)  # a copy of the worker that the handler forked: it must not go on
             note(outcome)
         return outcome
 

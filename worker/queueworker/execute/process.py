@@ -1,31 +1,44 @@
-"""CPU-bound functions: in child processes, killed with all they started when they are late."""
+"""CPU-bound functions: in child processes, killed with all they started when they are late.
+
+A child is kept for the next job, so that starting one (a Python and the app's imports) is paid
+once. There are never more children than jobs at once, hence at most one for each slot. A child
+ends after `MOST_JOBS` jobs, or when its memory has grown by `MOST_GROWTH_BYTES`.
+"""
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
 
 from queueworker.execute.call import Call
 from queueworker.execute.frames import MOST_FRAME_BYTES, call_frame, read_outcome
-from queueworker.job import Cancelled, Failed, Outcome, TimedOut
+from queueworker.execute.tree import MARK, kill_tree, reap
+from queueworker.job import Cancelled, Failed, FailureKind, Outcome, TimedOut
 
 START_TIMEOUT_S = 60.0
+MOST_JOBS = 1000
+MOST_GROWTH_BYTES = 256 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Child:
     process: asyncio.subprocess.Process
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    mark: str
+    first_bytes: int = 0
+    jobs: int = 0
 
-    def kill(self) -> None:
-        """End the child and its whole process group at once."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.writer.close()
+    @property
+    def is_used_up(self) -> bool:
+        """Tell whether the next job gets a new child: this one is old, or has grown."""
+        growth_bytes = _memory_bytes(self.process.pid) - self.first_bytes
+        return self.jobs >= MOST_JOBS or growth_bytes > MOST_GROWTH_BYTES
 
 
 class ProcessExecutor:
@@ -35,6 +48,7 @@ class ProcessExecutor:
         self._app = app
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
+        self._orphans: list[int] = []
 
     async def execute(self, call: Call) -> Outcome:
         """Run the function in a child until its timeout."""
@@ -51,8 +65,8 @@ class ProcessExecutor:
             return Cancelled()
         except (OSError, ValueError) as exc:
             self._end(child)
-            return Failed(error=await _cause(child, exc))
-        self._idle.append(child)
+            return await _crash(child, exc)
+        self._keep(child)
         return outcome
 
     def stop(self) -> None:
@@ -68,41 +82,62 @@ class ProcessExecutor:
             self._end(child)
         return None
 
+    def _keep(self, child: _Child) -> None:
+        if child.is_used_up:
+            self._end(child)
+        elif child in self._children:
+            self._idle.append(child)
+
     def _end(self, child: _Child | None) -> None:
-        if child is not None:
-            child.kill()
-            self._children.discard(child)
-            if child in self._idle:
-                self._idle.remove(child)
+        if child is None:
+            return
+        has_ended = child.process.returncode is not None
+        killed = kill_tree(child.process.pid, child.mark, has_ended=has_ended)
+        self._orphans = reap(self._orphans + killed)
+        child.writer.close()
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
 
     async def _start(self) -> _Child:
         if not self._app:
             raise ValueError("executor 'process' needs the app's name: start with --app MODULE:APP")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "queueworker.execute.child",
-                self._app,
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MOST_FRAME_BYTES)
-        child = _Child(process=process, reader=reader, writer=writer)
+        child = await _spawn(self._app)
         self._children.add(child)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await _line(child)
+        except (ConnectionError, TimeoutError):
+            self._end(child)
+            raise ValueError("it did not import the app; its own message is in the log") from None
         except BaseException:
             self._end(child)
             raise
+        child.first_bytes = _memory_bytes(child.process.pid)
         return child
 
 
+async def _spawn(app: str) -> _Child:
+    ours, theirs = socket.socketpair()
+    mark = uuid4().hex
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "queueworker.execute.child",
+            app,
+            str(theirs.fileno()),
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, MARK: mark},
+        )
+    reader, writer = await asyncio.open_connection(sock=ours, limit=MOST_FRAME_BYTES)
+    return _Child(process=process, reader=reader, writer=writer, mark=mark)
+
+
 async def _exchange(child: _Child, call: Call) -> Outcome:
+    child.jobs += 1
     child.writer.write(call_frame(call))
     await child.writer.drain()
     return read_outcome(await _line(child))
@@ -115,10 +150,19 @@ async def _line(child: _Child) -> bytes:
     return line
 
 
-async def _cause(child: _Child | None, exc: Exception) -> str:
-    """Say how a child ended; a segmentation fault is a failure of the attempt, not of the worker."""
+async def _crash(child: _Child | None, exc: Exception) -> Outcome:
+    """Say how a child ended; a segmentation fault is the job's alone, not the worker's."""
     if child is None:
-        return f"the child process did not start: {exc}"
+        return Failed(error=f"the child process did not start: {exc}")
     status = await child.process.wait()
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    return f"the child process ended with {how}"
+    return Failed(error=f"the child process ended with {how}", kind=FailureKind.CRASH)
+
+
+def _memory_bytes(pid: int) -> int:
+    """Give the memory that a process has in use; 0 where that cannot be read."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()

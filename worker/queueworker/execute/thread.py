@@ -6,6 +6,7 @@ such threads says so at `/livez`.
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -77,9 +78,12 @@ class ThreadExecutor:
 def _work(call: Call, future: asyncio.Future[Outcome]) -> _Work:
     loop = asyncio.get_running_loop()
     context = contextvars.copy_context()
+    own_pid = os.getpid()
 
     def work() -> None:
         outcome = context.run(_run, call)
+        if os.getpid() != own_pid:
+            os._exit(0)  # a copy of the worker that the handler forked: it must not go on as one
         try:
             loop.call_soon_threadsafe(_settle, future, outcome)
         except RuntimeError:

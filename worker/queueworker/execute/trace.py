@@ -33,7 +33,7 @@ def traceback_text(exc: BaseException) -> str:
     try:
         frames = _handler_frames(exc.__traceback__)
         pieces = traceback.format_exception(type(exc), exc, frames, limit=-MOST_FRAMES)
-    except Exception:  # noqa: BLE001 - a user's error may be of any shape
+    except BaseException:  # noqa: BLE001 - a user's error may be of any shape
         return ""
     text = without_passwords("".join(piece[:MOST_PIECE_CHARACTERS] for piece in pieces)).rstrip()
     if len(text) <= MOST_CHARACTERS:

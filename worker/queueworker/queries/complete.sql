@@ -24,6 +24,7 @@ retried AS (
   UPDATE {partition} AS j
   SET token = 0,
     pos = NULL,
+    crash_count = crash_count + (g.failure = 'crash')::int,
     run_at = clock_timestamp() + make_interval(secs => g.delay_s)
   FROM given AS g
   WHERE j.id = g.id AND j.token = g.token AND g.kind = 'retry'
@@ -53,7 +54,7 @@ buried AS (
   INSERT INTO queueworker.dead_job (id, created_at, run_at, timeout_s, lane_id, queue_id, attempt,
     max_attempts, crash_count, kind, error, unique_key, args)
   SELECT id, created_at, run_at, timeout_s, lane_id, queue_id, attempt,
-    max_attempts, crash_count, failure, error, unique_key, args
+    max_attempts, crash_count + (failure = 'crash')::int, failure, error, unique_key, args
   FROM died
 ),
 noted AS (

@@ -24,7 +24,9 @@ from queueworker.sweep import Sweeper
 from queueworker.worker.guard import Guard
 from queueworker.worker.hand import Hand
 from queueworker.worker.report import Reporter
+from queueworker.worker.shell import look_for_shell
 from queueworker.worker.start import queues_when_ready, worker_row
+from queueworker.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Worker:
         self._hand = Hand(app, settings, self._claims, self._completer)
         self._keeper = LeaseKeeper(dsn, worker_row(settings, self._tasks), self, open_claims)
         self._reporter = Reporter(self._hand, self._keeper)
+        self._watchdog = Watchdog(app.tasks)
         self._why_not_ready: str | None = "starting"
         self._health = HealthServer(
             port=settings.port, is_live=self._why_not_live, is_ready=lambda: self._why_not_ready
@@ -70,11 +73,14 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._health.start()
         self._guard.start()
+        if (warning := look_for_shell()) is not None:
+            logger.warning("%s", warning)
         is_settled = False
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._hand.spawn = self._group.create_task
-                self._parts.append(self._group.create_task(self._work()))
+                for work in (self._work(), self._watchdog.run()):
+                    self._parts.append(self._group.create_task(work))
                 is_settled = await self._until_drained()
                 for part in self._parts:
                     part.cancel()

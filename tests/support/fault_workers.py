@@ -1,0 +1,38 @@
+"""Workers of the tasks that misbehave, with leases short enough for a test."""
+
+import os
+from collections.abc import Callable
+
+from tests.support.fault_tasks import APP
+from tests.support.worker_process import Bench, WorkerProcess
+
+SHORT_TTL_S = 2.0
+
+
+def short(
+    dsn: str,
+    *arguments: str,
+    concurrency: int = 4,
+    through: Callable[[list[str]], list[str]] = list,
+    **extra: str,
+) -> WorkerProcess:
+    """Start a worker whose lease is short."""
+    settings = {"QUEUEWORKER_LEASE_TTL_S": str(SHORT_TTL_S), **extra}
+    return WorkerProcess(
+        dsn, "--app", APP, *arguments, concurrency=concurrency, through=through, **settings
+    )
+
+
+def refused(bench: Bench) -> int:
+    """Give how many results the database has refused."""
+    return int(bench.one("SELECT coalesce(sum(refused), 0) FROM queueworker.queue_counter"))
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process lives; a zombie does not."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - a proc file
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
