@@ -31,6 +31,8 @@ from queueworker.worker.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 STOP_LEASE_S = 2.0
+FLUSH_SHARE = 0.7
+LEAST_END_S = 0.5
 
 
 class Worker:
@@ -201,7 +203,7 @@ class Worker:
 
     async def _flushed(self) -> bool:
         drain = self._hand.drain
-        longest_s = drain.remaining_s(time.monotonic()) + drain.margin_s / 2
+        longest_s = drain.remaining_s(time.monotonic()) + FLUSH_SHARE * drain.release_s
         if self._completer.unwritten:
             with suppress(TimeoutError):
                 async with asyncio.timeout(longest_s):
@@ -211,20 +213,22 @@ class Worker:
         return left == 0
 
     async def _end(self, exit_status: int) -> None:
+        # From here on nothing hangs for longer than this: not the database, not a thread.
+        margin_s = self._hand.drain.margin_s
+        self._guard.expire_in(max(LEAST_END_S, margin_s / 2), exit_status=exit_status)
         if self._keeper.is_alive:
-            await asyncio.to_thread(self._keeper.stop, STOP_LEASE_S)
+            await asyncio.to_thread(self._keeper.stop, min(STOP_LEASE_S, margin_s / 4))
         self._hand.executors.stop()
         for link in (self._claims, self._writes, self._listens):
             await link.close()
         self._health.stop()
-        self._guard.expire_in(self._hand.drain.margin_s / 4, exit_status=exit_status)
 
     def _last_resort(self, within_s: float) -> bool:
         """Give the jobs back from the lease's thread: the loop is blocked by a handler."""
         if not self._keeper.is_alive:
             return False
         self._keeper.submit(self._hand.release_all).result(timeout=0.7 * within_s)
-        return self._keeper.stop(timeout_s=0.3 * within_s)
+        return self._keeper.stop(timeout_s=0.3 * within_s) and not self._completer.unwritten
 
 
 def _first(errors: BaseExceptionGroup[QueueWorkerError]) -> QueueWorkerError:
