@@ -7,7 +7,7 @@ from tests.support.engine import Engine, bury, engine, release, retry, succeed
 
 from queueworker.errors import StaleToken
 from queueworker.job import ClaimedJob, Transition, TransitionKind
-from queueworker.store import complete_in
+from queueworker.store import Selection, complete_in
 
 pytestmark = pytest.mark.postgres
 
@@ -168,7 +168,10 @@ def test_a_dead_letter_can_be_listed_retried_and_purged(dsn: str) -> None:
             worker = await e.worker()
             jobs = await e.claim(worker, 2)
             await e.store.complete(e.queue, [bury(job) for job in jobs])
-            seen: list[object] = [len(await e.store.dead_list("mail")), (await e.lag()).dead]
+            seen: list[object] = [
+                len(await e.store.dead_list(Selection(queue="mail"))),
+                (await e.lag()).dead,
+            ]
             seen.append(await e.store.dead_retry("mail", [jobs[0].id]))
             seen += [await e.states(), (await e.claim(worker))[0].attempt]
             seen += [await e.store.dead_purge("mail"), (await e.lag()).dead]

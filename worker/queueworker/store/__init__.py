@@ -10,11 +10,11 @@ from queueworker.connection import (
 from queueworker.pooler import WorkerConnection
 from queueworker.store.administration import Administration
 from queueworker.store.completion import complete_in
+from queueworker.store.dead import DeadCount, DeadJob, Failure, KeyConflict, Selection, ShownJob
 from queueworker.store.lag import LagRow, WorkerStateRow
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (
     ClaimRequest,
-    DeadJob,
     LaneRow,
     QueueRow,
     QueueSummary,
@@ -35,7 +35,10 @@ __all__ = [
     "PRODUCER",
     "Administration",
     "ClaimRequest",
+    "DeadCount",
     "DeadJob",
+    "Failure",
+    "KeyConflict",
     "LagRow",
     "LaneRow",
     "OpenClaims",
@@ -43,6 +46,8 @@ __all__ = [
     "QueueSummary",
     "Renewal",
     "Retention",
+    "Selection",
+    "ShownJob",
     "StatDelta",
     "Store",
     "SweptLane",

@@ -1,16 +1,16 @@
-"""What the command line asks of the database: queues, dead letters, lag."""
+"""What the command line asks of the database: queues, retention, lag."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from queueworker.statements import statement
+from queueworker.store.dead import DeadLetters
 from queueworker.store.lag import LagRow, WorkerStateRow
-from queueworker.store.rows import DeadJob, QueueRow, QueueSummary, Retention, Upkeep
-from queueworker.store.session import Session
+from queueworker.store.rows import QueueRow, QueueSummary, Retention, Upkeep
 
 
-class Administration(Session):
+class Administration(DeadLetters):
     """Rare statements; none of them stands in a worker's hot path."""
 
     async def queue(self, name: str) -> QueueRow:
@@ -53,18 +53,6 @@ class Administration(Session):
         """Make partitions ahead and remove what is too old; None when it is not due."""
         rows = await self.rows_of(Upkeep, statement("maintain"), {"at_once": at_once})
         return rows[0] if rows else None
-
-    async def dead_list(self, queue: str, most: int = 100) -> list[DeadJob]:
-        """List the newest dead letters of a queue."""
-        return await self.rows_of(DeadJob, statement("dead_list"), {"queue": queue, "most": most})
-
-    async def dead_retry(self, queue: str, ids: Sequence[int] | None = None) -> int:
-        """Make dead letters ready again with all their attempts (None: all); give how many."""
-        return int(await self.fetch_value(statement("dead_retry"), {"queue": queue, "ids": ids}))
-
-    async def dead_purge(self, queue: str, ids: Sequence[int] | None = None) -> int:
-        """Delete dead letters (None: all); give how many."""
-        return int(await self.fetch_value(statement("dead_purge"), {"queue": queue, "ids": ids}))
 
     async def lag(self, queues: Sequence[str]) -> list[LagRow]:
         """Read the lag of the queues that exist."""

@@ -40,14 +40,12 @@ async def _write_apart(
     delta: StatDelta,
     closed: Sequence[int],
 ) -> Refused:
-    """Keep what has succeeded by a statement of its own, the rest beside it, all or nothing."""
+    """Keep what has succeeded by a statement of its own, after the rest."""
     kept = [item for item in transitions if item.kind is TransitionKind.SUCCEED]
     rest = [item for item in transitions if item.kind is not TransitionKind.SUCCEED]
-    async with session.transaction():
-        refused = await write(session, queue, kept, StatDelta(), []) if kept else set()
-        # Without successes among them this is the statement of every queue.
-        plain = replace(queue, is_retained=False)
-        return refused | await write(session, plain, rest, delta, closed)
+    # The statement of every queue; claims are closed by the last write.
+    refused = await write(session, replace(queue, is_retained=False), rest, StatDelta(), [])
+    return refused | await write(session, queue, kept, delta, closed)
 
 
 async def still_held(

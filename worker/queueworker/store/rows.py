@@ -159,20 +159,6 @@ class Upkeep:
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadJob:
-    """One dead letter."""
-
-    id: int
-    queue: str
-    task: str
-    attempt: int
-    crash_count: int
-    died_age_s: float
-    error: str
-    args: bytes
-
-
 def wait_bucket(wait_s: float) -> int:
     """Give the index of the wait bucket: the first whose upper edge is not below `wait_s`."""
     return bisect_left(WAIT_EDGES_S, wait_s)

@@ -1,7 +1,6 @@
 """One connection and its prepared statements."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -21,13 +20,6 @@ class Session:
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self._conn = conn
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """Make what is done inside one transaction; a savepoint inside the caller's."""
-        with translated():
-            async with self._conn.transaction():
-                yield
 
     async def rows_of(self, kind: type[Row], query: Query, parameters: Parameters) -> list[Row]:
         """Fetch rows as frozen dataclasses: columns are fields."""
