@@ -113,7 +113,7 @@ def test_the_callers_connection_may_make_cursors_and_rows_of_any_kind(
 
 
 def test_an_enqueue_during_queue_create_waits_and_is_kept(dsn: str, conn: Connection) -> None:
-    conn.execute("SELECT queueworker.enqueue('mail', 'first')")
+    conn.execute("SELECT queueworker.ensure_queue('mail')")
 
     def enqueue() -> None:
         with psycopg.connect(dsn) as mine:
@@ -126,7 +126,7 @@ def test_an_enqueue_during_queue_create_waits_and_is_kept(dsn: str, conn: Connec
         admin.commit()
         waiting.result(10)
 
-    assert len(jobs_of(conn)) == 2
+    assert len(jobs_of(conn)) == 1
 
 
 def test_an_app_keeps_a_connection_for_synchronous_enqueues(dsn: str, conn: Connection) -> None:

@@ -220,14 +220,16 @@ def test_rescue_wakes_a_sleeping_queue(dsn: str) -> None:
     assert asyncio.run(scenario()) == "job:mail"
 
 
-def test_a_rescue_finds_jobs_that_queue_create_moves_at_this_moment(
+def test_a_rescue_finds_the_jobs_of_a_queue_that_moves_at_this_moment(
     dsn: str, conn: Connection
 ) -> None:
     async def scenario() -> tuple[int, dict[str, int]]:
         async with engine(dsn) as e, await psycopg.AsyncConnection.connect(dsn) as admin:
             await e.enqueue(2)
             await die(e, 2, started=1)
-            await admin.execute("SELECT queueworker.queue_create('mail')")
+            await e.one("SELECT queueworker.queue_part_make('mail', true)")
+            await e.one("SELECT queueworker.queue_part_guard('mail')")
+            await admin.execute("SELECT queueworker.queue_flip('mail', true)")
             rescue = asyncio.create_task(e.store.rescue())
             await asyncio.to_thread(
                 wait_until, lambda: has_waiter(conn), within_s=10, what="a rescue", every_s=0.02

@@ -101,10 +101,11 @@ class Engine:
     async def sweep(self) -> list[SweptLane]:
         """Sweep now, however short the last sweep's age."""
         await self.conn.execute("UPDATE queueworker.queue SET swept_at = '-infinity'")
+        queue = await self.store.queue(self.queue.name)  # a move gives it another id
         lanes = await self.all(
-            "SELECT id FROM queueworker.lane WHERE queue_id = %s ORDER BY id", self.queue.id
+            "SELECT id FROM queueworker.lane WHERE queue_id = %s ORDER BY id", queue.id
         )
-        return await self.store.sweep(self.queue.id, [lane for (lane,) in lanes])
+        return await self.store.sweep(queue.id, [lane for (lane,) in lanes])
 
     async def lag(self) -> LagRow:
         return (await self.store.lag([self.queue.name]))[0]

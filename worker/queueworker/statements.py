@@ -6,6 +6,7 @@ from importlib.resources import files
 from psycopg import sql
 
 SCHEMA = "queueworker"
+Query = sql.SQL | sql.Composed
 
 
 @cache

@@ -81,6 +81,9 @@ class Sweeper:
     async def _learn(self, queue: Swept) -> None:
         name = queue.queue.name
         queue.queue = await self._link.call(lambda store: store.queue(name))
+        if queue.queue.tail is not None:
+            # A move whose command has gone is brought to its end.
+            await self._link.call(lambda store: store.queue_move_some(name), SWEEP_TIMEOUT_S)
         lanes = await self._link.call(lambda store: store.lanes(queue.queue.id, self._tasks))
         if queue.hints.learn(lanes):
             self._found(name)

@@ -1,25 +1,24 @@
 """`queueworker queue`."""
 
 import argparse
+import sys
+import time
 
 from queueworker.cli import retain
 from queueworker.cli.command import Commands, add_command, ask, table, to_json
 from queueworker.cli.durations import span
 from queueworker.cli.names import missing
-from queueworker.store import QueueSummary
+from queueworker.errors import InvalidSetting
+from queueworker.store import MoveState, QueueContents, QueueSummary, Store
+
+TELL_EVERY_S = 1.0
 
 
 def add_to(commands: Commands) -> None:
     """Add the commands."""
-    parser = add_command(commands, "queue", "create, list, pause or resume queues")
+    parser = add_command(commands, "queue", "create, list, pause, resume, move or drop queues")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    create = add_command(
-        actions,
-        "create",
-        "give a queue a partition of its own (worth it for busy queues)",
-        "queueworker queue create mail",
-    )
-    create.set_defaults(run=run_create)
+    _add_places(actions)
     listing = add_command(actions, "list", "show all queues")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=run_list)
@@ -30,14 +29,57 @@ def add_to(commands: Commands) -> None:
     resume = add_command(actions, "resume", "claim again", "queueworker queue resume mail")
     resume.set_defaults(run=run_resume)
     retain.add_to_queue(actions)
-    for action in (create, pause, resume):
+    for action in (pause, resume):
+        action.add_argument("queue", metavar="NAME")
+
+
+def _add_places(actions: Commands) -> None:
+    create = add_command(
+        actions,
+        "create",
+        "give a queue a partition of its own (worth it for busy queues); work goes on meanwhile",
+        "queueworker queue create mail --progress",
+    )
+    create.set_defaults(run=run_create)
+    back = add_command(
+        actions,
+        "move-back",
+        "return a queue to the default partition; work goes on meanwhile",
+        "queueworker queue move-back mail",
+    )
+    back.set_defaults(run=run_move_back)
+    drop = add_command(
+        actions,
+        "drop",
+        "remove a queue that is empty and not served",
+        "queueworker queue drop mail",
+    )
+    drop.add_argument(
+        "--purge", action="store_true", help="remove its jobs and dead letters as well, for good"
+    )
+    drop.set_defaults(run=run_drop)
+    for action in (create, back):
+        action.add_argument(
+            "--progress", action="store_true", help="tell each second how far it is"
+        )
+    for action in (create, back, drop):
         action.add_argument("queue", metavar="NAME")
 
 
 def run_create(arguments: argparse.Namespace) -> int:
-    """Create or move a queue."""
-    row = ask(lambda store: store.queue_create(arguments.queue))
-    print(f"queue {row.name} has the partition {row.part}")
+    """Create a queue, or move it to a partition of its own."""
+    state = ask(lambda store: _move(store, arguments, own=True))
+    row = ask(lambda store: store.queue(arguments.queue))
+    print(f"queue {row.name} has the partition {row.part}{_rest(state)}")
+    return 0
+
+
+def run_move_back(arguments: argparse.Namespace) -> int:
+    """Move a queue to the default partition."""
+    if not ask(lambda store: store.queue_exists(arguments.queue)):
+        raise ask(lambda store: missing(store, arguments.queue))
+    state = ask(lambda store: _move(store, arguments, own=False))
+    print(f"queue {arguments.queue} is in the default partition{_rest(state)}")
     return 0
 
 
@@ -73,6 +115,39 @@ def run_resume(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_drop(arguments: argparse.Namespace) -> int:
+    """Remove a queue."""
+    if not ask(lambda store: store.queue_exists(arguments.queue)):
+        raise ask(lambda store: missing(store, arguments.queue))
+    found = ask(lambda store: store.queue_contents(arguments.queue))
+    if not arguments.purge and (found.jobs or found.dead or found.workers):
+        raise _in_use(arguments.queue, found)
+    if not ask(lambda store: store.queue_drop(arguments.queue, purge=arguments.purge)):
+        # Something came in between.
+        raise _in_use(arguments.queue, ask(lambda store: store.queue_contents(arguments.queue)))
+    print(f"queue {arguments.queue} is removed, and {found.jobs} jobs, {found.dead} dead letters")
+    return 0
+
+
+async def _move(store: Store, arguments: argparse.Namespace, *, own: bool) -> MoveState:
+    moved, told_s, state = 0, time.monotonic(), MoveState.MOVED
+    async for step in store.queue_move(arguments.queue, own=own):
+        moved += step.moved
+        state = step.state
+        if arguments.progress and time.monotonic() - told_s >= TELL_EVERY_S:
+            told_s = time.monotonic()
+            sys.stderr.write(f"{moved} jobs moved, {state.value}\n")
+    if arguments.progress:
+        sys.stderr.write(f"{moved} jobs moved, {state.value}\n")
+    return state
+
+
+def _rest(state: MoveState) -> str:
+    if state is MoveState.MOVED:
+        return ""
+    return "; jobs that run end in the old one, workers tidy up after them"
+
+
 def _kept(queue: QueueSummary) -> str:
     """Say what is kept for how long; only what is not the default."""
     kept = {"": queue.finished_s, "dead ": queue.dead_s}
@@ -80,4 +155,12 @@ def _kept(queue: QueueSummary) -> str:
 
 
 def _state(queue: QueueSummary) -> str:
-    return "paused" if queue.paused else ""
+    states = (("paused", queue.paused), ("moving", queue.moving))
+    return " ".join(word for word, is_so in states if is_so)
+
+
+def _in_use(name: str, found: QueueContents) -> InvalidSetting:
+    return InvalidSetting(
+        f"queue {name} has {found.jobs} jobs, {found.dead} dead letters and {found.workers} live"
+        " workers; stop the workers, and add --purge to delete its jobs and dead letters for good"
+    )

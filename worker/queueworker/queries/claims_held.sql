@@ -2,4 +2,4 @@
 SELECT j.id, j.token
 FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[]) AS g (id, token)
 JOIN queueworker.job AS j ON j.id = g.id AND j.token = g.token
-WHERE j.queue_id = %(queue_id)s::int
+WHERE j.queue_id = ANY (%(queue_ids)s::int[])

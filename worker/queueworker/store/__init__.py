@@ -12,6 +12,7 @@ from queueworker.store.administration import Administration
 from queueworker.store.completion import complete_in
 from queueworker.store.dead import DeadCount, DeadJob, Failure, KeyConflict, Selection, ShownJob
 from queueworker.store.lag import LagRow, WorkerStateRow
+from queueworker.store.moves import MoveState, MoveStep, QueueContents
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (
     ClaimRequest,
@@ -41,7 +42,10 @@ __all__ = [
     "KeyConflict",
     "LagRow",
     "LaneRow",
+    "MoveState",
+    "MoveStep",
     "OpenClaims",
+    "QueueContents",
     "QueueRow",
     "QueueSummary",
     "Renewal",

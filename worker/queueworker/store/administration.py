@@ -1,4 +1,4 @@
-"""What the command line asks of the database: queues, retention, lag."""
+"""What the command line asks of the database: retention, lag; queues and dead letters apart."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,37 +7,12 @@ from dataclasses import replace
 from queueworker.statements import statement
 from queueworker.store.dead import DeadLetters
 from queueworker.store.lag import LagRow, WorkerStateRow
-from queueworker.store.rows import QueueRow, QueueSummary, Retention, Upkeep
+from queueworker.store.queues import Queues
+from queueworker.store.rows import Retention, Upkeep
 
 
-class Administration(DeadLetters):
+class Administration(Queues, DeadLetters):
     """Rare statements; none of them stands in a worker's hot path."""
-
-    async def queue(self, name: str) -> QueueRow:
-        """Find a queue; create its row at first use."""
-        rows = await self.rows_of(QueueRow, statement("queue_ensure"), {"queue": name})
-        return rows[0]
-
-    async def queue_create(self, name: str) -> QueueRow:
-        """Give a queue a partition of its own; its jobs move there and keep their positions."""
-        await self.fetch(statement("queue_create"), {"queue": name})
-        return await self.queue(name)
-
-    async def queue_names(self) -> list[str]:
-        """List the names of all queues."""
-        return [name for (name,) in await self.fetch(statement("queue_names"), {})]
-
-    async def queue_list(self) -> list[QueueSummary]:
-        """List all queues with their counts."""
-        return await self.rows_of(QueueSummary, statement("queue_list"), {})
-
-    async def queue_pause(self, name: str) -> bool:
-        """Stop claims from a queue; give whether it exists."""
-        return bool(await self.fetch_value(statement("queue_pause"), _pause(name, paused=True)))
-
-    async def queue_resume(self, name: str) -> bool:
-        """Allow claims from a queue again; give whether it exists."""
-        return bool(await self.fetch_value(statement("queue_pause"), _pause(name, paused=False)))
 
     async def queue_retain(self, name: str, retention: Retention) -> bool:
         """Set how long a queue keeps what; give whether it exists."""
@@ -69,7 +44,3 @@ class Administration(DeadLetters):
 def _decoded(value: Mapping[str, int] | bytes) -> Mapping[str, int]:
     # A worker's connection leaves jsonb as bytes; a plain one decodes it.
     return json.loads(value) if isinstance(value, bytes) else value
-
-
-def _pause(name: str, *, paused: bool) -> dict[str, object]:
-    return {"queue": name, "paused": paused}

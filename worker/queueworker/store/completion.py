@@ -22,7 +22,17 @@ async def write(
     delta: StatDelta,
     closed: Sequence[int],
 ) -> Refused:
-    """Apply all transitions in one statement; give the (id, token) that it refused."""
+    """Apply all transitions in one statement; give the (id, token) that it refused.
+
+    While the queue moves, jobs that ran before end in the old table, and before the claims
+    are closed.
+    """
+    if queue.tail is not None and transitions:
+        left = await _running(session, queue.tail, transitions)
+        late = [item for item in transitions if (item.job_id, item.token) in left]
+        refused = await write(session, queue.tail, late, StatDelta(), []) if late else set()
+        rest = [item for item in transitions if (item.job_id, item.token) not in left]
+        return refused | await write(session, replace(queue, tail_id=None), rest, delta, closed)
     only_successes = all(item.kind is TransitionKind.SUCCEED for item in transitions)
     if queue.is_retained and not only_successes:
         return await _write_apart(session, queue, transitions, delta, closed)
@@ -53,12 +63,22 @@ async def still_held(
 ) -> list[Transition]:
     """Give the transitions whose jobs still carry their token: they have not been applied."""
     parameters = {
-        "queue_id": queue.id,
+        "queue_ids": [queue.id, *([] if queue.tail_id is None else [queue.tail_id])],
         "ids": [item.job_id for item in transitions],
         "tokens": [item.token for item in transitions],
     }
     held = set(await session.fetch(statement("claims_held"), parameters))
     return [item for item in transitions if (item.job_id, item.token) in held]
+
+
+async def _running(
+    session: Session, queue: QueueRow, transitions: Sequence[Transition]
+) -> set[tuple[int, int]]:
+    parameters = {
+        "ids": [item.job_id for item in transitions],
+        "tokens": [item.token for item in transitions],
+    }
+    return set(await session.fetch(partition_statement("running", queue.part), parameters))
 
 
 def completion_parameters(

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 WAIT_BUCKETS = 48
@@ -55,6 +55,7 @@ class QueueRow:
 
     `idle`: a worker looked for work and found none, and nobody has met a backlog since.
     `is_retained`: what has succeeded is kept for a while.
+    `tail_id`, `tail_part`: while it is moved, its former id and table; jobs that run end there.
     """
 
     id: int
@@ -63,6 +64,15 @@ class QueueRow:
     paused: bool
     idle: bool = False
     is_retained: bool = False
+    tail_id: int | None = None
+    tail_part: str | None = None
+
+    @property
+    def tail(self) -> "QueueRow | None":
+        """Give what is left of the queue under its former id."""
+        if self.tail_id is None or self.tail_part is None:
+            return None
+        return replace(self, id=self.tail_id, part=self.tail_part, tail_id=None, tail_part=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +141,7 @@ class QueueSummary:
     dead: int
     finished_s: float | None
     dead_s: float | None
+    moving: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

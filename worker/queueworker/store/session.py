@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row, tuple_row
 
 from queueworker.pooler import StatementCursor as AsyncCursor
+from queueworker.statements import Query
 from queueworker.translation import translated
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, object]
-Query = sql.SQL | sql.Composed
 
 
 class Session:

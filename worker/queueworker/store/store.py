@@ -137,9 +137,7 @@ class Store(Administration):
         if is_repeat and written:
             held = await completion.still_held(self, queue, written)
             written, delta = held, delta if held else NOTHING
-        refused = await completion.write(self, queue, written, delta, closed)
-        if refused:
-            refused = await self._again_if_moved(queue, written, refused)
+        refused = await self._write(queue, written, delta, closed)
         self._open_claims.settled(tokens, closed)
         return refused
 
@@ -173,12 +171,18 @@ class Store(Administration):
         """Ask for a wake-up at the next enqueue, or withdraw that."""
         await self.fetch(statement("set_idle"), {"queue_id": queue_id, "idle": idle})
 
-    async def _again_if_moved(
-        self, queue: QueueRow, written: Sequence[Transition], refused: set[tuple[int, int]]
+    async def _write(
+        self,
+        queue: QueueRow,
+        written: Sequence[Transition],
+        delta: StatDelta,
+        closed: Sequence[int],
     ) -> set[tuple[int, int]]:
-        # `queue create` moves a queue's rows: what the old table refused may stand in the new one.
-        now = await self.queue(queue.name)
-        if now.part == queue.part:
-            return refused
-        rest = [item for item in written if (item.job_id, item.token) in refused]
-        return await completion.write(self, now, rest, NOTHING, [])
+        try:
+            return await completion.write(self, queue, written, delta, closed)
+        except SchemaMissing:
+            # The table has gone: the queue was moved or removed since the worker learned of it.
+            now = await self.queue(queue.name)
+            if now.id == queue.id:
+                raise
+            return await completion.write(self, now, written, delta, closed)

@@ -157,6 +157,9 @@ BEGIN
       ELSE
         SELECT * INTO held FROM job AS j WHERE j.queue_id = goal.queue_id AND j.unique_key = place_job.unique_key;
       END IF;
+      IF held.id IS NULL THEN
+        held := held_in_tail(goal.queue_id, unique_key, on_duplicate = 'replace'); -- of a queue that moves
+      END IF;
       IF held.id IS NOT NULL THEN
         IF on_duplicate = 'reject' THEN
           RAISE EXCEPTION USING ERRCODE = 'unique_violation', SCHEMA = 'queueworker', CONSTRAINT = 'job_unique_key',

@@ -1,0 +1,3 @@
+-- What a queue's removal would take away.
+SELECT jobs, dead, workers
+FROM queueworker.queue_contents(%(queue)s::text)

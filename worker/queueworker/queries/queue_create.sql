@@ -1,2 +1,0 @@
--- Give a queue a partition of its own.
-SELECT queueworker.queue_create(%(queue)s::text)
