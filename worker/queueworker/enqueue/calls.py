@@ -166,7 +166,7 @@ def _copy_sync(conn: psycopg.Connection[Any], step: CopyStep) -> Sequence[int]:
 
 
 async def _may_copy(conn: psycopg.AsyncConnection[Any]) -> bool:
-    if conn.pgconn.pipeline_status is not PipelineStatus.OFF:
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
         return False  # there is no COPY in a pipeline
     async with psycopg.AsyncCursor(conn, row_factory=tuple_row) as cursor:
         await cursor.execute(query("may_copy"))
@@ -174,7 +174,7 @@ async def _may_copy(conn: psycopg.AsyncConnection[Any]) -> bool:
 
 
 def _may_copy_sync(conn: psycopg.Connection[Any]) -> bool:
-    if conn.pgconn.pipeline_status is not PipelineStatus.OFF:
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
         return False
     with psycopg.Cursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute(query("may_copy"))

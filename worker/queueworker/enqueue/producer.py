@@ -11,7 +11,6 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -39,9 +38,7 @@ class Producer:
     """Runs enqueues in transactions of their own."""
 
     def __init__(self) -> None:
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnection] = (
-            WeakKeyDictionary()
-        )
+        self._loops: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
         self._sync_conn: psycopg.Connection[Any] | None = None
         self._sync_lock = threading.Lock()
         self._pid = os.getpid()
@@ -106,7 +103,7 @@ class Producer:
         # psycopg does not close what another process opened.
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._loops = WeakKeyDictionary()
+            self._loops = {}
             self._sync_conn = None
             self._sync_lock = threading.Lock()
 

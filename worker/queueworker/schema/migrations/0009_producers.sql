@@ -243,25 +243,20 @@ AS $$
 DECLARE
   goal queueworker.destination;
   now_at timestamptz := clock_timestamp();
-  batch jsonb := args_array::jsonb;
-  is_suspect boolean;
   new_ids bigint[];
 BEGIN
   PERFORM refuse_task(task);
   PERFORM refuse_job('{}', priority, max_attempts, timeout_s, NULL);
-  -- A small value may hide a long number: one with an exponent, or in a text that is long for its rows.
-  is_suspect := octet_length(args_array) > 256 * jsonb_array_length(batch)
-    OR args_array ~ '[0-9][eE]\+?[0-9]{3}';
   goal := ensure_destination(queue, task, priority);
   PERFORM pg_current_xact_id(); -- E3
   WITH kept AS (
     INSERT INTO job (id, pos, lane_id, queue_id, created_at, run_at, max_attempts, timeout_s, args)
     SELECT n.pos, n.pos, goal.lane_id, goal.queue_id, now_at, now_at, enqueue_batch.max_attempts, enqueue_batch.timeout_s,
-      CASE WHEN NOT is_suspect AND jsonb_typeof(n.args) = 'object' AND pg_column_size(n.args) <= 256
+      CASE WHEN jsonb_typeof(n.args) = 'object' AND octet_length(n.args::text) <= 256
         THEN n.args ELSE checked_args(n.args) END
     FROM (
       SELECT nextval(goal.position_sequence) AS pos, e.args
-      FROM jsonb_array_elements(batch) AS e (args) OFFSET 0
+      FROM jsonb_array_elements(args_array::jsonb) AS e (args) OFFSET 0
     ) AS n
     RETURNING id
   )
@@ -322,7 +317,7 @@ BEGIN
     RETURN;
   END IF;
   PERFORM refuse_job(a, 0, 1, NULL, NULL) FROM unnest(args) AS a
-  WHERE a IS NULL OR jsonb_typeof(a) <> 'object' OR pg_column_size(a) > 256 OR octet_length(a::text) > 256;
+  WHERE a IS NULL OR jsonb_typeof(a) <> 'object' OR octet_length(a::text) > 256;
   goal := ensure_destination(queue, task, priority);
   PERFORM pg_current_xact_id(); -- E3
   run_ats := ARRAY(SELECT greatest(coalesce(run_ats[n], run_at, now_at), now_at) FROM generate_series(1, jobs) AS n);
@@ -381,7 +376,7 @@ AS $$
 BEGIN
   PERFORM refuse_job(j.args, 0, 1, NULL, NULL) FROM job AS j
   WHERE j.queue_id = of_queue AND j.id BETWEEN first_id AND last_id
-    AND (jsonb_typeof(j.args) <> 'object' OR pg_column_size(j.args) > 256 OR octet_length(j.args::text) > 256);
+    AND (jsonb_typeof(j.args) <> 'object' OR octet_length(j.args::text) > 256);
 END $$;
 
 CREATE FUNCTION queueworker.grant_roles_producers() RETURNS void
