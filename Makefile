@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JSON   ?=
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types docs lock wheel clean bench-drain
+.PHONY: help venv demo test faults lint types docs lock wheel clean bench-drain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,10 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
 test: venv lint ## every check that needs no root, no cluster and no tool build (10 minutes or less)
-	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system" $(TESTS)
+	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault" $(TESTS)
+
+faults: venv ## kill, stop, crash, cut and skew all there is: 30 rows in 15 minutes or less (Debian, root); SEED=n ROUNDS=m mixes them at random
+	@hack/packages pgbouncer faketime && $(BIN)/python -m tests.faults$(if $(SEED)$(ROUNDS),.mix $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)))
 
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
 	@hack/lint

@@ -11,14 +11,7 @@ Row = dict[str, object]
 
 def row_of(case: Case, samples: Sequence[Sample], failures: Sequence[str]) -> Row:
     """Give one row: `jobs_per_s` of all runs, medians of the rest, ranges, and the runs."""
-    names = list(
-        dict.fromkeys(
-            name
-            for sample in samples
-            for name, value in sample.items()
-            if isinstance(value, int | float)
-        )
-    )
+    names = list(dict.fromkeys(name for sample in samples for name in sample))
     medians = {name: median_of(samples, name) for name in names}
     return {
         "system": case.system.name,

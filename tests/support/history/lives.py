@@ -84,7 +84,9 @@ def _ended(event: Event, life: _Life, is_by_client: bool, history: History) -> I
         yield Violation("I3", event.job_id, f"{event} while {life.owner} owned the job")
     life.owner = 0
     life.charged += event.kind is not Kind.RELEASED
-    if event.kind is Kind.LOST:
+    # A child process that crashed is charged by its living worker.
+    is_childs = event.kind is Kind.FAILED and event.crash_count > life.crashes
+    if event.kind is Kind.LOST or is_childs:
         life.crashes += 1
         yield from _crashed(event, life)
     if history.writes and not is_by_client:
