@@ -117,9 +117,14 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(dsn: str, queue: str = "mail") -> AsyncIterator[Engine]:
+async def engine(
+    dsn: str, queue: str = "mail", *, is_pinned: bool = False
+) -> AsyncIterator[Engine]:
+    """Open a worker's connection; unless pinned, tests find their own tables in it."""
     conn = await connect(Dsn.parse(dsn), application_name="test")
     try:
+        if not is_pinned:
+            await conn.execute("RESET search_path")
         store = Store(conn)
         yield Engine(conn=conn, store=store, queue=await store.queue(queue))
     finally:

@@ -32,6 +32,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
 }
 CANCEL_WITHIN_S = 0.7
 ANSWER_WITHIN_S = 0.2
+# A schema that others may create in can overload built-in functions that take any array.
+SAFE: Final[Mapping[str, str]] = {"search_path": "pg_catalog, pg_temp"}
 # Every statement of a worker is a walk along an index. The planner, which keeps its plan from when
 # the table was empty or never analyzed, would read and sort the whole backlog instead. What is off
 # costs 1e10 in a plan, and by that a server with LLVM would compile each statement for 0.3 s.
@@ -89,7 +91,7 @@ async def connect(
     Raises:
         DatabaseUnavailable: the server cannot be reached, or refuses.
     """
-    settings = _settings(dsn, {**PLANS, **limits.settings()})
+    settings = _settings(dsn, {**SAFE, **PLANS, **limits.settings()})
     with translated(dsn):
         conn = await WorkerConnection.connect(
             "",
@@ -120,7 +122,7 @@ def connect_sync(
     Raises:
         DatabaseUnavailable: the server cannot be reached, or refuses.
     """
-    settings = _settings(dsn, limits.settings())
+    settings = _settings(dsn, {**SAFE, **limits.settings()})
     with translated(dsn):
         conn = psycopg.connect(
             "",

@@ -42,18 +42,21 @@ DECLARE
   by_whom text;
   j queueworker.job;
 BEGIN
+  IF TG_OP <> 'UPDATE' THEN
+    GET DIAGNOSTICS by_whom = PG_CONTEXT;
+  END IF;
   IF TG_OP = 'INSERT' THEN
-    what := 'enqueued';
+    -- Rows on their way to another partition have not ended, and come in no more than once.
+    what := CASE WHEN by_whom ~ 'queue_create|move_' THEN 'promoted' ELSE 'enqueued' END;
     j := new;
   ELSIF TG_OP = 'DELETE' THEN
-    GET DIAGNOSTICS by_whom = PG_CONTEXT;
-    -- Rows on their way to another partition have not ended.
-    IF by_whom ~ 'queue_(create|move|drop)|move_' THEN
+    IF by_whom ~ 'queue_create|move_' THEN
       RETURN NULL;
     END IF;
     j := old;
     owner := old.token;
-    what := CASE WHEN by_whom LIKE '%cancel%' THEN 'cancelled' WHEN old.token = 0 THEN 'vanished' ELSE 'succeeded' END;
+    what := CASE WHEN by_whom ~ 'cancel|queue_(drop|empty)' THEN 'cancelled' WHEN old.token = 0 THEN 'vanished'
+      ELSE 'succeeded' END;
   ELSE
     j := new;
     owner := old.token;

@@ -86,6 +86,8 @@ def migrate(
     wanted = migrations() if files_ is None else tuple(files_)
     try:
         with translated(), conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            # What the owner runs must not find functions of others first.
+            cursor.execute(sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp"))
             cursor.execute(statement("migration_lock"))
             if create_roles:
                 _create_roles(conn, cursor)
