@@ -11,7 +11,14 @@ Row = dict[str, object]
 
 def row_of(case: Case, samples: Sequence[Sample], failures: Sequence[str]) -> Row:
     """Give one row: `jobs_per_s` of all runs, medians of the rest, ranges, and the runs."""
-    names = list(dict.fromkeys(name for sample in samples for name in sample))
+    names = list(
+        dict.fromkeys(
+            name
+            for sample in samples
+            for name, value in sample.items()
+            if isinstance(value, int | float)
+        )
+    )
     medians = {name: median_of(samples, name) for name in names}
     return {
         "system": case.system.name,

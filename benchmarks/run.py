@@ -16,7 +16,7 @@ from benchmarks.scenario import Options, Sample, Scenario
 from benchmarks.server import SETTINGS, running_server, server_version
 from benchmarks.systems import System
 
-WATCH_S = 1.0
+WATCH_S = 0.3
 MOST_FOREIGN_LOAD = 0.10
 
 
@@ -91,7 +91,11 @@ def _check_load(is_strict: bool) -> None:
 
 
 def _brief(sample: Sample) -> str:
-    shown = {name: value for name, value in sample.items() if name not in {"jobs", "seconds"}}
+    shown = {
+        name: value
+        for name, value in sample.items()
+        if isinstance(value, int | float) and name not in {"jobs", "seconds"}
+    }
     return ", ".join(f"{name} {value:,g}" for name, value in list(shown.items())[:7])
 
 

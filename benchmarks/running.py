@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.errors import NotCompleted, ProgramFailed
 from benchmarks.machine import ROOT
+from benchmarks.programs.handler import STAMP, START
 from benchmarks.server import Connection, Server
 from benchmarks.systems import Command, System
 
@@ -22,9 +24,19 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 40.0
 PROGRAM_WITHIN_S = 3600.0
 POLL_S = 0.005
-STAMP_BYTES = 16
 
 Process = subprocess.Popen[bytes]
+
+
+class Start(NamedTuple):
+    """One start of a tracked job, by the process `pid`; times are Unix seconds."""
+
+    pid: int
+    job_id: int
+    token: int
+    attempt: int
+    enqueued_at_s: float
+    started_at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +157,19 @@ class Site:
 
     def stamps(self) -> list[tuple[float, float]]:
         """Give (enqueued at, started at) of all stamped jobs that ran, in seconds."""
-        found: list[tuple[float, float]] = []
-        for path in self.folder.glob("stamps.*"):
+        return [(at, start) for _, (at, start) in self._records("stamps", STAMP)]
+
+    def starts(self) -> list[Start]:
+        """Give every start of a tracked job."""
+        return [Start(pid, *values) for pid, values in self._records("starts", START)]
+
+    def _records(self, kind: str, record: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        size = struct.calcsize(record)
+        for path in self.folder.glob(f"{kind}.*"):
             content = path.read_bytes()
-            whole = len(content) - len(content) % STAMP_BYTES
-            found += struct.iter_unpack("dd", content[:whole])
-        return found
+            whole = len(content) - len(content) % size
+            for values in struct.iter_unpack(record, content[:whole]):
+                yield int(path.suffix[1:]), values
 
     def _explain(self, what: str) -> str:
         tails = [

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.server import Server
 from benchmarks.systems import System
 
-Sample = dict[str, float]
+Sample = dict[str, Any]
+"""Figures of one run by name; lists (a series, names) are kept, but have no median."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,9 @@ import struct
 import time
 from pathlib import Path
 
+STAMP = "=dd"
+START = "=qqqdd"
+
 
 class Mark:
     """Notes the first start of a handler in this process, and counts calls for the check."""
@@ -32,20 +35,45 @@ class Mark:
         path.with_suffix(".new").rename(path)
 
 
+class Records:
+    """Writes records of one format, a killed process keeps what it wrote."""
+
+    def __init__(self, kind: str, record: str) -> None:
+        self._kind = kind
+        self._record = struct.Struct(record)
+        self._file = -1
+
+    def write(self, *values: float) -> None:
+        """Write one record."""
+        if self._file < 0:
+            folder = Path(os.environ.get("BENCH_FOLDER", "."))
+            path = folder / f"{self._kind}.{os.getpid()}"
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(self._file, self._record.pack(*values))
+
+
 class Stamps:
     """Notes per job when it was enqueued and when its handler started, as two doubles."""
 
     def __init__(self) -> None:
-        self._file = -1
+        self._records = Records("stamps", STAMP)
 
     def add(self, enqueued_at_s: float) -> None:
-        """Write one job's times; a killed process keeps what it wrote."""
-        started_at_s = time.time()
-        if self._file < 0:
-            path = Path(os.environ.get("BENCH_FOLDER", ".")) / f"stamps.{os.getpid()}"
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.write(self._file, struct.pack("dd", enqueued_at_s, started_at_s))
+        """Note one job."""
+        self._records.write(enqueued_at_s, time.time())
+
+
+class Starts:
+    """Notes per start: job, token, attempt, when it was enqueued, when it started."""
+
+    def __init__(self) -> None:
+        self._records = Records("starts", START)
+
+    def add(self, job_id: int, token: int, attempt: int, enqueued_at_s: float) -> None:
+        """Note one start."""
+        self._records.write(job_id, token, attempt, enqueued_at_s, time.time())
 
 
 mark = Mark()
 stamps = Stamps()
+starts = Starts()

@@ -1,7 +1,9 @@
 """The tasks that the worker under test runs."""
 
-from benchmarks.programs.handler import mark, stamps
-from queueworker import App
+import asyncio
+
+from benchmarks.programs.handler import mark, stamps, starts
+from queueworker import App, Context
 
 app = App()
 
@@ -16,3 +18,10 @@ async def noop(n: int) -> None:  # noqa: ARG001  # the payload is decoded and ch
 async def stamp(at: float) -> None:
     """Note how long this job waited."""
     stamps.add(at)
+
+
+@app.task(queue="bench")
+async def tracked(ctx: Context, at: float, nap_s: float) -> None:
+    """Note which run this is, and take a while."""
+    starts.add(ctx.job_id, ctx.token, ctx.attempt, at)
+    await asyncio.sleep(nap_s)

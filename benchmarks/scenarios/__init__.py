@@ -2,10 +2,29 @@
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenario import Scenario
-from benchmarks.scenarios import drain, enqueue, latency, steady
+from benchmarks.scenarios import (
+    drain,
+    enqueue,
+    latency,
+    memory,
+    recovery,
+    restarts,
+    snapshot,
+    steady,
+)
 
 SCENARIOS: dict[str, Scenario] = {
-    one.name: one for one in (drain.SCENARIO, enqueue.SCENARIO, latency.SCENARIO, steady.SCENARIO)
+    one.name: one
+    for one in (
+        drain.SCENARIO,
+        enqueue.SCENARIO,
+        latency.SCENARIO,
+        steady.SCENARIO,
+        snapshot.SCENARIO,
+        recovery.SCENARIO,
+        restarts.SCENARIO,
+        memory.SCENARIO,
+    )
 }
 
 __all__ = ["SCENARIOS", "scenario"]

@@ -1,6 +1,6 @@
 """Enqueue: durable inserts by one producer or more, without a worker, beside a raw INSERT.
 
-The raw table has the columns and indexes of the product's own, and nothing else.
+The product takes COPY by itself for large batches. The raw table has the columns and indexes of the product's own, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,24 @@ from benchmarks.server import Server
 from benchmarks.span import MICROSECONDS, Meter, per_job
 from benchmarks.systems import System, Tuning, raw
 
-KINDS = ("single", "batch", "copy", "function")
 SINGLE_JOBS = 4_000
+BATCHES = {"batch of 1,000": 1_000, "batch of 10,000": 10_000, "COPY of 10,000": 10_000}
+KINDS = {
+    "single": "single",
+    "SQL function": "function",
+    "batch of 1,000": "batch",
+    "batch of 10,000": "batch",
+    "COPY of 10,000": "copy",
+}
 
 
 def cases(systems: Sequence[System], options: Options) -> list[Case]:
-    """Give every way that each system has, and the raw INSERT beside ours."""
+    """Give every way that each system has, and the raw INSERT or COPY beside ours."""
     best = [one for one in systems if one.tuning is Tuning.BEST]
     everyone = [*best, raw.system()]
     return [
-        Case(system=system, processes=count, variant=kind)
-        for kind in KINDS
+        Case(system=system, processes=count, variant=variant)
+        for variant, kind in KINDS.items()
         for count in options.processes or (1,)
         for system in everyone
         if kind in system.enqueues
@@ -31,10 +38,10 @@ def cases(systems: Sequence[System], options: Options) -> list[Case]:
 
 def measure(server: Server, case: Case, options: Options) -> Sample:
     """Let the producers enqueue at once; the rate is by the slowest one's clock."""
-    system = case.system
-    is_batch = case.variant in {"batch", "copy"}
-    jobs = options.jobs or (system.enqueue_jobs if is_batch else SINGLE_JOBS)
-    arguments = {"kind": case.variant, "count": jobs, "batch": system.batch}
+    system, kind = case.system, KINDS[case.variant]
+    batch = BATCHES.get(case.variant, 1)
+    jobs = options.jobs or (SINGLE_JOBS if batch == 1 else system.enqueue_jobs)
+    arguments = {"kind": kind, "count": jobs, "batch": batch}
     with site(server, system) as place:
         meter = Meter(server, place.conn)
         before = meter.read()

@@ -28,5 +28,6 @@ def system(tuning: Tuning) -> System:
         producer=Command(arguments=(PYTHON, "-m", "benchmarks.programs.queueworker_program")),
         unfinished=UNFINISHED,
         failed=FAILED,
-        drain_jobs=200_000,
+        drain_jobs=400_000,
+        enqueues=("single", "batch", "function"),
     )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.command import main
@@ -38,7 +39,11 @@ def test_an_enqueue_is_measured_beside_a_raw_insert(tmp_path: Path) -> None:
     result = json.loads(out.read_text())
     found = {(row["system"], row["variant"]) for row in result["rows"]}
     assert status == 0
-    assert {("queueworker", "single"), ("raw INSERT", "single"), ("raw INSERT", "copy")} <= found
+    assert {
+        ("queueworker", "single"),
+        ("raw INSERT", "single"),
+        ("raw INSERT", "COPY of 10,000"),
+    } <= found
     assert all(row["jobs_per_s"][0] > 0 for row in result["rows"])
 
 
@@ -52,6 +57,44 @@ def test_pickup_is_measured_idle_and_under_half_load(tmp_path: Path) -> None:
     assert [row["variant"] for row in rows] == ["idle", "half load"]
     assert all(0 < row["median"]["p50_ms"] <= row["median"]["p99_ms"] for row in rows)
     assert rows[1]["median"]["stream_per_s"] > 0
+
+
+def rows_of(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
+    out = tmp_path / "result.json"
+    assert main([*arguments, "--json", str(out), "--repeats", "1"]) == 0
+    rows: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
+    return rows
+
+
+def test_both_sides_of_a_held_snapshot_are_measured_at_each_mark(tmp_path: Path) -> None:
+    limits = ("--duration", "2", "--jobs", "200", "--rate", "50", "--processes", "1")
+
+    snapshot, writer = rows_of(tmp_path, "snapshot", *limits)
+
+    assert (snapshot["variant"], writer["variant"]) == ("snapshot", "writer")
+    for row in (snapshot, writer):
+        (run,) = row["runs"]
+        assert [mark["at_s"] for mark in run["series"]] == [0, 0, 0, 1, 2, 2]
+        assert min(min(mark["held"], mark["control"]) for mark in run["series"]) > 0
+        assert run["stragglers"] > 0
+
+
+def test_rolling_restarts_are_judged_by_the_databases_own_record(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "restarts", "--size", "2", "--processes", "2", "--rate", "50")
+
+    (run,) = row["runs"]
+    assert run["restarts"] == 2
+    assert run["jobs"] > 0
+    assert (run["lost"], run["failed"], run["bad_exits"]) == (0, 0, 0)
+
+
+def test_a_workers_memory_and_the_import_are_measured(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "memory", "--jobs", "100")
+
+    (run,) = row["runs"]
+    assert run["rss_mb"] > 10
+    assert run["import_ms"] > 1
+    assert "psycopg" in run["dependencies"]
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones(
