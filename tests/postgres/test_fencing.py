@@ -191,5 +191,5 @@ def stale_job(transition: Transition) -> ClaimedJob:
         crash_count=0,
         timeout_s=None,
         run_at_wait_s=0,
-        args=b"{}",
+        args="{}",
     )

@@ -11,7 +11,7 @@ from queueworker.hints import LaneHints
 from queueworker.job import ClaimedJob
 from queueworker.link import MOST_DELAY_S, backoff_s
 from queueworker.store import LaneRow, QueueRow, SweptLane, wait_bucket
-from queueworker.worker.slots import MOST_AHEAD, ahead_of, room_for
+from queueworker.worker.waiting import MOST_AHEAD, ahead_of, room_for
 
 PACE = Pace(poll_s=1.0)
 
@@ -31,7 +31,7 @@ def claimed(pos: int, lane: int = 1) -> ClaimedJob:
         crash_count=0,
         timeout_s=None,
         run_at_wait_s=0.0,
-        args=b"{}",
+        args="{}",
     )
 
 

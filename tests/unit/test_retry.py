@@ -32,7 +32,7 @@ def job(attempt: int = 1, max_attempts: int = 3, crash_count: int = 0) -> Claime
         crash_count=crash_count,
         timeout_s=None,
         run_at_wait_s=0.0,
-        args=b"{}",
+        args="{}",
     )
 
 

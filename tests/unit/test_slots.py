@@ -1,157 +1,195 @@
-"""What a worker has in hand, and in which order it starts it."""
+"""How jobs share slots: as many at once as there are slots, each in a clean state."""
 
-from dataclasses import replace
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
 
-from queueworker.claim import Pace, Source
+from tests.unit.test_waiting import SOURCE, SUSPECT, job
+
 from queueworker.job import ClaimedJob
-from queueworker.store import QueueRow
-from queueworker.worker.slots import Batch, Run, Slots
+from queueworker.worker.slots import Slot, Slots
+from queueworker.worker.waiting import Batch, Waiting
 
-QUEUE = QueueRow(id=1, name="mail", part="job_default", paused=False)
-SOURCE = Source(QUEUE, 1, Pace(poll_s=1.0))
-
-
-def job(number: int, *, crash_count: int = 0, token: int = 1) -> ClaimedJob:
-    return ClaimedJob(
-        token=token,
-        id=number,
-        lane=1,
-        pos=number,
-        attempt=1,
-        max_attempts=5,
-        crash_count=crash_count,
-        timeout_s=None,
-        run_at_wait_s=0.0,
-        args=b"{}",
-    )
+Handler = Callable[[Slot, ClaimedJob], Awaitable[None]]
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="clean")
 
 
-class Worker:
-    """Slots whose starts and marks are written down."""
+class Bench:
+    """Slots around a handler; `begun` and `ended` list what ran."""
 
-    def __init__(self, count: int, source: Source = SOURCE) -> None:
-        self.source = source
+    def __init__(self, count: int, handler: Handler) -> None:
         self.begun: list[int] = []
-        self.marks: list[tuple[Batch, int]] = []
+        self.ended: list[int] = []
+        self.tasks: set[asyncio.Task[Any] | None] = set()
         self.stuck = 0
-        self.slots = Slots(count, self.begin, self.mark, lambda: self.stuck)
+        self.handler = handler
+        self.waiting = Waiting(count, lambda _batch, _count: None)
+        self.slots = Slots(count, self.waiting, self.run, lambda: self.stuck)
 
-    def begin(self, source: Source, job: ClaimedJob, claimed_s: float) -> Run:
+    async def run(self, slot: Slot, job: ClaimedJob) -> float:
         self.begun.append(job.id)
-        return Run(source, job, claimed_s)
+        self.tasks.add(asyncio.current_task())
+        try:
+            await self.handler(slot, job)
+        except asyncio.CancelledError:
+            return 1.0
+        self.ended.append(job.id)
+        return 0.0
 
-    def mark(self, batch: Batch, count: int) -> None:
-        self.marks.append((batch, count))
+    def add(self, *jobs: ClaimedJob) -> None:
+        self.waiting.add(Batch(SOURCE, jobs, len(jobs), 0.0))
+        self.slots.fill()
 
-    def take(self, *jobs: ClaimedJob, marked: int | None = None, at_s: float = 0.0) -> list[int]:
-        batch = Batch(self.source, jobs, len(jobs) if marked is None else marked, at_s)
-        return [back.id for _, back in self.slots.accept(batch)]
+    def stop(self) -> None:
+        self.waiting.take_back()
+        self.slots.give_up()
 
-    def end(self, number: int, service_s: float = 1.0, token: int = 1) -> None:
-        self.slots.ended(self.slots.runs[(number, token)], service_s)
-
-
-def test_jobs_start_in_the_order_of_the_claim_as_slots_get_free() -> None:
-    worker = Worker(2)
-    worker.take(job(1), job(2), job(3), job(4))
-    assert worker.begun == [1, 2]
-
-    worker.end(2)
-    assert worker.begun == [1, 2, 3]
-    assert (worker.slots.busy, worker.slots.held) == (2, 1)
-
-
-def test_a_job_starts_only_after_the_database_knows_that_it_may() -> None:
-    worker = Worker(2)
-    worker.take(*map(job, range(1, 6)), marked=1)
-    assert worker.begun == [1]
-
-    (batch, count) = worker.marks[0]
-    worker.slots.marked(batch, count)
-    assert count > 1
-    assert worker.begun == [1, 2]
+    async def until_idle(self) -> None:
+        idle = asyncio.Event()
+        self.slots.freed = lambda: idle.set() if self.slots.is_idle else None
+        if not self.slots.is_idle:
+            async with asyncio.timeout(10):
+                await idle.wait()
 
 
-def test_a_suspect_waits_for_the_others_and_then_keeps_them_waiting() -> None:
-    worker = Worker(4)
-    worker.take(job(1), job(2, crash_count=1), job(3))
-    assert worker.begun == [1, 3]
-    assert worker.slots.room() == 0
-
-    worker.end(1)
-    assert worker.begun == [1, 3]
-    worker.end(3)
-    assert worker.begun == [1, 3, 2]
-    assert worker.slots.room() == 0
-    worker.end(2)
-    assert worker.slots.room() == 4
+async def quick(_slot: Slot, _job: ClaimedJob) -> None: ...
 
 
-def test_only_one_suspect_is_kept_and_the_others_go_back() -> None:
-    worker = Worker(4)
-    back = worker.take(*(job(number, crash_count=1) for number in (1, 2, 3)))
-
-    assert worker.begun == [1]
-    assert back == [2, 3]
+async def forever(_slot: Slot, _job: ClaimedJob) -> None:
+    await asyncio.sleep(3600)
 
 
-def test_behind_a_backlog_waiting_jobs_stay_for_ten_seconds() -> None:
-    worker = Worker(1)
-    worker.take(job(1), job(2))
-
-    assert worker.slots.take_back(now_s=9.0) == []
-    assert [back.id for _, back in worker.slots.take_back(now_s=11.0)] == [2]
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
-def test_jobs_that_waited_too_long_go_back_when_others_look_for_work() -> None:
-    worker = Worker(1, Source(replace(QUEUE, idle=True), 1, Pace(poll_s=1.0)))
-    worker.take(job(1), job(2, token=1), at_s=0.0)
-    worker.take(job(3, token=2), at_s=5.0)
+def test_short_jobs_run_in_order_in_few_tasks() -> None:
+    async def main() -> Bench:
+        bench = Bench(100, quick)
+        bench.add(*map(job, range(1000)))
+        await bench.until_idle()
+        return bench
 
-    assert [back.id for _, back in worker.slots.take_back(now_s=5.0)] == [2]
-    assert worker.slots.held == 1
-    assert [back.id for _, back in worker.slots.take_back()] == [3]
+    bench = asyncio.run(main())
+    assert bench.begun == list(range(1000))
+    assert len(bench.tasks) <= 50
 
 
-def test_an_abandoned_run_frees_its_slot_and_its_end_counts_no_more() -> None:
-    worker = Worker(1)
-    worker.take(job(1))
-    (run,) = worker.slots.abandon()
-    assert run.is_abandoned
-    assert worker.slots.busy == 0
+def test_as_many_jobs_run_at_once_as_there_are_slots() -> None:
+    async def main() -> Bench:
+        bench = Bench(7, forever)
+        bench.add(*map(job, range(30)))
+        await turns()
+        bench.stop()
+        return bench
 
-    worker.take(job(2, token=2))
-    worker.slots.ended(run, 1.0)
-    assert worker.slots.busy == 1
+    bench = asyncio.run(main())
+    assert bench.begun == list(range(7))
+
+
+def test_a_job_never_sees_what_another_left_in_the_context() -> None:
+    seen: list[str] = []
+
+    async def soil(_slot: Slot, _job: ClaimedJob) -> None:
+        seen.append(VARIABLE.get())
+        VARIABLE.set("soiled")
+
+    async def main() -> Bench:
+        bench = Bench(2, soil)
+        bench.add(*map(job, range(50)))
+        await bench.until_idle()
+        return bench
+
+    bench = asyncio.run(main())
+    assert len(bench.ended) == 50
+    assert set(seen) == {"clean"}
+
+
+def test_a_job_never_meets_a_cancellation_that_another_asked_for() -> None:
+    async def cancel_own_task(_slot: Slot, _job: ClaimedJob) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async def main() -> Bench:
+        bench = Bench(1, cancel_own_task)
+        bench.add(*map(job, range(20)))
+        await bench.until_idle()
+        return bench
+
+    assert asyncio.run(main()).ended == list(range(20))
+
+
+def test_given_up_jobs_are_cancelled_and_their_slots_are_free() -> None:
+    async def main() -> tuple[Bench, list[int]]:
+        bench = Bench(3, forever)
+        bench.add(*map(job, range(3)))
+        await turns()
+        given_up = bench.slots.give_up()
+        assert all(slot.is_given_up for slot, _ in given_up)
+        assert bench.slots.is_idle
+        bench.handler = quick
+        bench.add(job(9, token=2))
+        await turns()
+        return bench, [job.id for _, job in given_up]
+
+    bench, given_up = asyncio.run(main())
+    assert sorted(given_up) == [0, 1, 2]
+    assert bench.ended == [9]
+
+
+def test_a_suspect_runs_alone_and_keeps_others_waiting() -> None:
+    gates: dict[int, asyncio.Event] = {}
+
+    async def gated(_slot: Slot, job: ClaimedJob) -> None:
+        await gates.setdefault(job.id, asyncio.Event()).wait()
+
+    async def main() -> None:
+        bench = Bench(4, gated)
+        bench.add(job(1), job(2, crash_count=SUSPECT), job(3))
+        await turns()
+        assert bench.begun == [1, 3]
+        gates[1].set()
+        await turns()
+        assert bench.begun == [1, 3]
+        gates[3].set()
+        await turns()
+        assert bench.begun == [1, 3, 2]
+        assert bench.slots.room() == 0
+        gates[2].set()
+        await turns()
+        assert bench.slots.room() >= 4
+
+    asyncio.run(main())
 
 
 def test_threads_that_were_given_up_keep_their_slots() -> None:
-    worker = Worker(2)
-    worker.stuck = 2
-    worker.take(job(1))
+    async def main() -> None:
+        bench = Bench(2, forever)
+        bench.stuck = 2
+        bench.add(job(1))
+        await turns()
+        assert bench.begun == []
+        assert bench.slots.room() == 0
+        bench.stuck = 1
+        bench.slots.fill()
+        await turns()
+        assert bench.begun == [1]
+        bench.stop()
 
-    assert worker.begun == []
-    assert worker.slots.room() == 0
-    worker.stuck = 1
-    worker.slots.fill()
-    assert worker.begun == [1]
-
-
-def test_one_long_job_ends_the_fetching_ahead() -> None:
-    worker = Worker(1)
-    for number in range(1, 200):
-        worker.take(job(number))
-        worker.end(number, service_s=0.001)
-    assert worker.slots.ahead == 100
-
-    worker.take(job(200))
-    worker.end(200, service_s=10.0)
-    assert worker.slots.ahead == 0
+    asyncio.run(main())
 
 
-def test_one_short_job_is_no_reason_to_fetch_hundreds() -> None:
-    worker = Worker(4)
-    worker.take(job(1))
-    worker.end(1, service_s=0.00001)
+def test_other_work_of_the_loop_gets_its_turn_among_short_jobs() -> None:
+    async def main() -> int:
+        bench = Bench(10, quick)
+        bench.add(*map(job, range(100_000)))
+        turns_of_others = 0
+        while not bench.slots.is_idle:
+            await asyncio.sleep(0)
+            turns_of_others += 1
+        return turns_of_others
 
-    assert worker.slots.room() <= 5
+    assert asyncio.run(main()) > 5

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from queueworker import App, Context
+from queueworker import App
 from queueworker.execute import Call, Executors
 from queueworker.job import ClaimedJob
 
@@ -54,10 +54,9 @@ def spans_of(task: str, exporter: InMemorySpanExporter) -> dict[str, ReadableSpa
         crash_count=0,
         timeout_s=None,
         run_at_wait_s=0.0,
-        args=b"{}",
+        args="{}",
     )
-    context = Context(job, queue="mail", task=task)
-    asyncio.run(Executors().execute(Call(task=app.tasks.get(task), job=job, context=context)))
+    asyncio.run(Executors().execute(Call(app.tasks.get(task), job, "mail")))
     return {span.name: span for span in exporter.get_finished_spans()}
 
 

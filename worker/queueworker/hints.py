@@ -55,9 +55,9 @@ class LaneHints:
             gap_s = max(LEAST_LOW_SCAN_GAP_S, LOW_SCAN_SHARE * (now_s - began_s))
             self._next_low_s = now_s + gap_s
             self._is_low = False
-        for job in jobs:
-            if job.pos > self._hints.get(job.lane, 0):
-                self._hints[job.lane] = job.pos
+        # A lane's jobs come in the order of their positions: its last one wins.
+        for lane, pos in {job.lane: job.pos for job in jobs}.items():
+            self._hints[lane] = max(self._hints.get(lane, 0), pos)
         if not jobs:
             self.lower(now_s)
 

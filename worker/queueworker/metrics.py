@@ -2,20 +2,25 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from queueworker.tallied import TalliedHistogram
+
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LONG_S = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
-JOB_WAIT = Histogram(
+# The edges of waits are those of the database's wait histogram: 0.01 s to 31 hours by factors of
+# the root of 2, of which each fourth is published.
+JOB_WAIT = TalliedHistogram(
     "queueworker_job_wait_seconds",
     "Time from ready to the start of the handler.",
     ["queue"],
-    buckets=_LONG_S,
+    [0.01 * 2 ** (index / 2) for index in range(47)],
+    step=4,
 )
-JOB_RUN = Histogram(
+JOB_RUN = TalliedHistogram(
     "queueworker_job_run_seconds",
     "Time from the start to the end of the handler.",
     ["queue", "task"],
-    buckets=_LONG_S,
+    _LONG_S,
 )
 JOBS = Counter("queueworker_jobs_total", "Runs that ended, by outcome.", ["queue", "outcome"])
 CLAIM = Histogram(

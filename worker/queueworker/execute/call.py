@@ -1,13 +1,15 @@
 """What is run, and how what happened becomes an outcome."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping
+from json.decoder import JSONDecoder
+from json.scanner import make_scanner
+from typing import NamedTuple
 
 from queueworker.context import Context
 from queueworker.errors import Discard, InvalidCall, RetryAfter
 from queueworker.execute.trace import place, traceback_text, without_passwords
 from queueworker.job import (
+    SUCCEEDED,
     ClaimedJob,
     Discarded,
     Failed,
@@ -15,21 +17,22 @@ from queueworker.job import (
     Outcome,
     RetryLater,
     Settled,
-    Succeeded,
 )
 from queueworker.task import Task
 
 MOST_ERROR_CHARACTERS = 2000
 MOST_PLACE_CHARACTERS = 200
+# What `json.loads` comes to for a text without leading space, in a tenth of its time.
+_decode = make_scanner(JSONDecoder())  # type: ignore[arg-type]  # typeshed wants its own kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One run of a task: the job as claimed, and the context that its handler may ask for."""
+class Call(NamedTuple):
+    """One run of a task: the job as claimed, and the context that its handler asks for."""
 
     task: Task[..., object]
     job: ClaimedJob
-    context: Context
+    queue: str
+    context: Context | None = None
 
     def arguments(self) -> Mapping[str, object]:
         """Read the payload and check it against the task's signature.
@@ -38,22 +41,29 @@ class Call:
             InvalidCall: it is not an object, or does not fit.
         """
         try:
-            payload = json.loads(self.job.args)
+            payload, _ = _decode(self.job.args, 0)
+        except StopIteration:
+            raise InvalidCall(f"task {self.task.name!r}: the payload is not JSON") from None
         except (ValueError, RecursionError) as exc:
             raise InvalidCall(f"task {self.task.name!r}: the payload is not JSON: {exc}") from None
         if not isinstance(payload, dict):
             raise InvalidCall(f"task {self.task.name!r}: the payload is not an object")
-        return self.task.bind(**payload)
+        # The usual case needs no copy.
+        return payload if self.task.fits(payload) else self.task.bind(**payload)
+
+    def awaited(self, arguments: Mapping[str, object]) -> Awaitable[object]:
+        """Call an async function."""
+        return self.invoke(arguments)  # type: ignore[return-value]  # the task's executor says so
 
     def invoke(self, arguments: Mapping[str, object]) -> object:
         """Call the function; gives a coroutine for an async one."""
-        if self.task.wants_context:
+        if self.context is not None:
             return self.task.function(self.context, **arguments)
         return self.task.function(**arguments)
 
     def success(self) -> Outcome:
         """Give the outcome of a handler that returned."""
-        return Settled() if self.context.is_settled else Succeeded()
+        return Settled() if self.context is not None and self.context.is_settled else SUCCEEDED
 
 
 def failure(exc: BaseException) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 from queueworker.context import Context
 from queueworker.execute.call import Call
 from queueworker.job import (
+    SUCCEEDED,
     Cancelled,
     ClaimedJob,
     Discarded,
@@ -30,8 +31,8 @@ def call_frame(call: Call) -> bytes:
     job = call.job
     frame = {
         "task": call.task.name,
-        "queue": call.context.queue,
-        "args": job.args.decode(),
+        "queue": call.queue,
+        "args": job.args,
         "id": job.id,
         "token": job.token,
         "attempt": job.attempt,
@@ -47,9 +48,9 @@ def read_call(line: bytes, registry: TaskRegistry) -> Call:
     frame = json.loads(line)
     task = registry.get(frame.pop("task"))
     queue = frame.pop("queue")
-    args = frame.pop("args").encode()
-    job = ClaimedJob(lane=0, pos=0, run_at_wait_s=0.0, args=args, **frame)
-    return Call(task=task, job=job, context=Context(job, queue=queue, task=task.name))
+    job = ClaimedJob(lane=0, pos=0, run_at_wait_s=0.0, **frame)
+    context = Context(job, queue=queue, task=task.name) if task.wants_context else None
+    return Call(task, job, queue, context)
 
 
 def outcome_frame(outcome: Outcome) -> bytes:
@@ -85,7 +86,7 @@ def read_outcome(line: bytes) -> Outcome:
 def _outcome(frame: Mapping[str, Any]) -> Outcome:
     match frame["outcome"]:
         case "succeeded":
-            return Succeeded()
+            return SUCCEEDED
         case "retry":
             return RetryLater(delay_s=float(frame["delay_s"]), reason=str(frame["reason"]))
         case "discarded":

@@ -1,35 +1,37 @@
-"""A span for each run, where the extra `trace` is installed; nothing otherwise.
+"""A span for each run, where the application has set tracing up (extra `trace`).
 
 Names and attributes follow OpenTelemetry's conventions for messaging. The spans go where the
 application's tracer provider sends them; a handler's own spans become their children.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from queueworker.execute.call import Call
 from queueworker.job import Outcome, Settled, Succeeded
 
 Note = Callable[[Outcome], None]
-IS_TRACED = find_spec("opentelemetry") is not None
 
 
-def _ignore(_: Outcome) -> None:
-    """Take an outcome that nobody asked for."""
+def is_tracing() -> bool:
+    """Tell whether somebody collects spans: the API alone makes none and costs as much."""
+    if find_spec("opentelemetry") is None:
+        return False
+    from opentelemetry import trace  # noqa: PLC0415 - an optional dependency
 
-
-_UNTRACED: AbstractContextManager[Note] = nullcontext(_ignore)
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 @contextmanager
-def _traced(call: Call) -> Iterator[Note]:
+def run_span(call: Call) -> Iterator[Note]:
+    """Open the span of a run; the value takes its outcome."""
     from opentelemetry import trace  # noqa: PLC0415 - an optional dependency
 
     attributes: dict[str, str | int] = {
         "messaging.system": "queueworker",
         "messaging.operation.name": "process",
-        "messaging.destination.name": call.context.queue,
+        "messaging.destination.name": call.queue,
         "messaging.message.id": str(call.job.id),
         "queueworker.task": call.task.name,
         "queueworker.attempt": call.job.attempt,
@@ -44,8 +46,3 @@ def _traced(call: Call) -> Iterator[Note]:
                 span.set_status(trace.StatusCode.ERROR)
 
         yield note
-
-
-def run_span(call: Call) -> AbstractContextManager[Note]:
-    """Open the span of a run; the value takes its outcome."""
-    return _traced(call) if IS_TRACED else _UNTRACED

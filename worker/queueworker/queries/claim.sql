@@ -34,14 +34,18 @@ claimed AS (
     j.run_at, j.args,
     (%(priorities)s::smallint[])[array_position(%(lanes)s::int[], j.lane_id)] AS priority
 ),
+ordered AS MATERIALIZED (
+  SELECT *
+  FROM claimed
+  ORDER BY priority DESC, pos
+),
 recorded AS (
   INSERT INTO queueworker.claim (token, worker_id, queue_id, started, ids)
   SELECT min(token), %(worker_id)s::uuid, %(queue_id)s::int, least(%(started)s::int, count(*))::int,
-    array_agg(id ORDER BY priority DESC, pos)
-  FROM claimed
+    array_agg(id)
+  FROM ordered
   HAVING max(nextval((SELECT claimed_sequence FROM queueworker.queue WHERE id = %(queue_id)s::int))) > 0
 )
 SELECT token, id, lane_id AS lane, pos, attempt, max_attempts, crash_count, timeout_s,
-  extract(epoch FROM clock_timestamp() - run_at)::float8 AS run_at_wait_s, args
-FROM claimed
-ORDER BY priority DESC, pos
+  date_part('epoch', clock_timestamp() - run_at) AS run_at_wait_s, args::text
+FROM ordered

@@ -1,4 +1,4 @@
--- Apply mixed transitions where (id, token) still matches; the refused pairs come back. By primary key.
+-- Apply transitions other than success where (id, token) still matches; the refused pairs come back. By primary key.
 WITH entered AS MATERIALIZED (
   SELECT pg_current_xact_id() AS xid
 ),
@@ -13,12 +13,6 @@ given AS (
     %(ids)s::bigint[], %(tokens)s::bigint[], %(kinds)s::text[],
     %(delays_s)s::float8[], %(errors)s::text[], %(failures)s::text[]
   ) AS g (id, token, kind, delay_s, error, failure)
-),
-succeeded AS (
-  DELETE FROM {partition} AS j
-  USING given AS g
-  WHERE j.id = g.id AND j.token = g.token AND g.kind = 'succeed'
-  RETURNING j.id, j.token
 ),
 retried AS (
   UPDATE {partition} AS j
@@ -67,13 +61,7 @@ noted AS (
     SELECT id, attempt, token, failure, error FROM died
   ) AS f
 ),
-closed AS (
-  DELETE FROM queueworker.claim
-  WHERE token = ANY (%(closed)s::bigint[])
-),
 changed AS (
-  SELECT id, token FROM succeeded
-  UNION ALL
   SELECT id, token FROM retried
   UNION ALL
   SELECT id, token FROM released
@@ -81,15 +69,11 @@ changed AS (
   SELECT id, token FROM died
 ),
 counted AS (
-  INSERT INTO queueworker.stat (queue_id, succeeded, retried, released, dead, failed, refused, started,
-    busy_s, service_count, service_sum_s, service_sq_sum_s2, wait_buckets, wait_counts)
-  SELECT %(queue_id)s::int, s.succeeded, s.retried, s.released, s.died, s.retried + s.died,
-    cardinality(%(ids)s::bigint[]) - s.changed, %(started)s::int, %(busy_s)s::float8,
-    %(service_count)s::int, %(service_sum_s)s::float8, %(service_sq_sum_s2)s::float8,
-    %(wait_buckets)s::smallint[], %(wait_counts)s::int[]
+  INSERT INTO queueworker.stat (queue_id, retried, released, dead, failed, refused)
+  SELECT %(queue_id)s::int, s.retried, s.released, s.died, s.retried + s.died,
+    cardinality(%(ids)s::bigint[]) - s.changed
   FROM (
-    SELECT (SELECT count(*)::int FROM succeeded) AS succeeded,
-      (SELECT count(*)::int FROM retried) AS retried,
+    SELECT (SELECT count(*)::int FROM retried) AS retried,
       (SELECT count(*)::int FROM released) AS released,
       (SELECT count(*)::int FROM died) AS died,
       (SELECT count(*)::int FROM changed) AS changed

@@ -15,12 +15,16 @@ from queueworker.store.lag import LagRow, WorkerStateRow
 from queueworker.store.moves import MoveState, MoveStep, QueueContents
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (
+    NO_DELTA,
+    WAIT_BUCKETS,
+    WAIT_EDGES_S,
     ClaimRequest,
     LaneRow,
     QueueRow,
     QueueSummary,
     Renewal,
     Retention,
+    Settlement,
     StatDelta,
     SweptLane,
     Upkeep,
@@ -33,7 +37,10 @@ from queueworker.translation import translated
 
 __all__ = [
     "COMMAND",
+    "NO_DELTA",
     "PRODUCER",
+    "WAIT_BUCKETS",
+    "WAIT_EDGES_S",
     "Administration",
     "ClaimRequest",
     "DeadCount",
@@ -51,6 +58,7 @@ __all__ = [
     "Renewal",
     "Retention",
     "Selection",
+    "Settlement",
     "ShownJob",
     "StatDelta",
     "Store",

@@ -9,94 +9,66 @@ import psycopg
 from queueworker.errors import StaleToken
 from queueworker.job import Transition, TransitionKind
 from queueworker.statements import partition_statement, statement
-from queueworker.store.rows import QueueRow, StatDelta
-from queueworker.store.session import Parameters, Session
+from queueworker.store.rows import NO_DELTA, QueueRow, Settlement
+from queueworker.store.session import Parameters, Session, bigints
 
 Refused = set[tuple[int, int]]
 
 
-async def write(
-    session: Session,
-    queue: QueueRow,
-    transitions: Sequence[Transition],
-    delta: StatDelta,
-    closed: Sequence[int],
+async def settle(
+    session: Session, queue: QueueRow, settlement: Settlement, closed: Sequence[int]
 ) -> Refused:
-    """Apply all transitions in one statement; give the (id, token) that it refused.
+    """Write a settlement; give the (id, token) that was refused.
 
-    While the queue moves, jobs that ran before end in the old table, and before the claims
-    are closed.
+    Claims are closed by the last write: until then a rescue must find their jobs. While the queue
+    moves, jobs that ran before end in the old table, first.
     """
-    if queue.tail is not None and transitions:
-        left = await _running(session, queue.tail, transitions)
-        late = [item for item in transitions if (item.job_id, item.token) in left]
-        refused = await write(session, queue.tail, late, StatDelta(), []) if late else set()
-        rest = [item for item in transitions if (item.job_id, item.token) not in left]
-        return refused | await write(session, replace(queue, tail_id=None), rest, delta, closed)
-    only_successes = all(item.kind is TransitionKind.SUCCEED for item in transitions)
-    if queue.is_retained and not only_successes:
-        return await _write_apart(session, queue, transitions, delta, closed)
-    succeeded = "complete_retained" if queue.is_retained else "complete_succeeded"
-    name = succeeded if only_successes else "complete"
-    query = partition_statement(name, queue.part)
-    rows = await session.fetch(query, completion_parameters(queue, transitions, delta, closed))
-    return {(job_id, token) for job_id, token in rows}
+    if queue.tail is not None:
+        left, rest = settlement.split(await _running(session, queue.tail, settlement))
+        refused = await settle(session, queue.tail, left, [])
+        return refused | await settle(session, replace(queue, tail_id=None), rest, closed)
+    others = [item for item in settlement.others if item.kind is not TransitionKind.SETTLED]
+    refused = await _write_others(session, queue, others) if others else set()
+    return refused | await _write_succeeded(session, queue, settlement, closed)
 
 
-async def _write_apart(
-    session: Session,
-    queue: QueueRow,
-    transitions: Sequence[Transition],
-    delta: StatDelta,
-    closed: Sequence[int],
-) -> Refused:
-    """Keep what has succeeded by a statement of its own, after the rest."""
-    kept = [item for item in transitions if item.kind is TransitionKind.SUCCEED]
-    rest = [item for item in transitions if item.kind is not TransitionKind.SUCCEED]
-    # The statement of every queue; claims are closed by the last write.
-    refused = await write(session, replace(queue, is_retained=False), rest, StatDelta(), [])
-    return refused | await write(session, queue, kept, delta, closed)
-
-
-async def still_held(
-    session: Session, queue: QueueRow, transitions: Sequence[Transition]
-) -> list[Transition]:
-    """Give the transitions whose jobs still carry their token: they have not been applied."""
+async def still_held(session: Session, queue: QueueRow, settlement: Settlement) -> Settlement:
+    """Give the part whose jobs still carry their token: it has not been written."""
     parameters = {
         "queue_ids": [queue.id, *([] if queue.tail_id is None else [queue.tail_id])],
-        "ids": [item.job_id for item in transitions],
-        "tokens": [item.token for item in transitions],
+        **_pairs(settlement),
     }
-    held = set(await session.fetch(statement("claims_held"), parameters))
-    return [item for item in transitions if (item.job_id, item.token) in held]
+    held, _ = settlement.split(set(await session.fetch(statement("claims_held"), parameters)))
+    # The counts are written with the jobs, so they went the same way.
+    return replace(held, delta=settlement.delta) if held.ids or held.others else held
 
 
-async def _running(
-    session: Session, queue: QueueRow, transitions: Sequence[Transition]
-) -> set[tuple[int, int]]:
-    parameters = {
-        "ids": [item.job_id for item in transitions],
-        "tokens": [item.token for item in transitions],
-    }
-    return set(await session.fetch(partition_statement("running", queue.part), parameters))
+async def _running(session: Session, queue: QueueRow, settlement: Settlement) -> Refused:
+    query = partition_statement("running", queue.part)
+    return set(await session.fetch(query, _pairs(settlement)))
 
 
-def completion_parameters(
-    queue: QueueRow,
-    transitions: Sequence[Transition],
-    delta: StatDelta,
-    closed: Sequence[int],
-) -> Parameters:
-    """Lay transitions out as parallel arrays, and the worker's own counts beside them."""
+def _pairs(settlement: Settlement) -> Parameters:
+    others = settlement.others
     return {
+        "ids": bigints([*settlement.ids, *(item.job_id for item in others)]),
+        "tokens": bigints([*settlement.tokens, *(item.token for item in others)]),
+    }
+
+
+async def _write_succeeded(
+    session: Session, queue: QueueRow, settlement: Settlement, closed: Sequence[int]
+) -> Refused:
+    delta = settlement.delta
+    if not (settlement.ids or closed or delta is not NO_DELTA):
+        return set()
+    name = "complete_retained" if queue.is_retained else "complete_succeeded"
+    parameters = {
         "queue_id": queue.id,
-        "ids": [item.job_id for item in transitions],
-        "tokens": [item.token for item in transitions],
-        "kinds": [item.kind.value for item in transitions],
-        "delays_s": [item.delay_s for item in transitions],
-        "errors": [item.error for item in transitions],
-        "failures": [item.failure.value if item.failure else "error" for item in transitions],
-        "closed": list(closed),
+        "count": len(settlement.ids),
+        "ids": bigints(settlement.ids),
+        "tokens": bigints(settlement.tokens),
+        "closed": bigints(closed),
         "started": delta.started,
         "busy_s": delta.busy_s,
         "service_count": delta.service_count,
@@ -105,6 +77,24 @@ def completion_parameters(
         "wait_buckets": list(delta.waits),
         "wait_counts": list(delta.waits.values()),
     }
+    rows = await session.fetch(partition_statement(name, queue.part), parameters)
+    return {(job_id, token) for job_id, token in rows}
+
+
+async def _write_others(
+    session: Session, queue: QueueRow, transitions: Sequence[Transition]
+) -> Refused:
+    parameters = {
+        "queue_id": queue.id,
+        "ids": bigints([item.job_id for item in transitions]),
+        "tokens": bigints([item.token for item in transitions]),
+        "kinds": [item.kind.value for item in transitions],
+        "delays_s": [item.delay_s for item in transitions],
+        "errors": [item.error for item in transitions],
+        "failures": [item.failure.value if item.failure else "error" for item in transitions],
+    }
+    rows = await session.fetch(partition_statement("complete", queue.part), parameters)
+    return {(job_id, token) for job_id, token in rows}
 
 
 async def complete_in(
@@ -115,8 +105,8 @@ async def complete_in(
     Raises:
         StaleToken: the job was claimed anew or given back; roll the transaction back.
     """
-    success = Transition(job_id=job_id, token=token, kind=TransitionKind.SUCCEED)
-    refused = await write(Session(conn), queue, [success], StatDelta(), [])
+    success = Settlement(ids=[job_id], tokens=[token])
+    refused = await settle(Session(conn), queue, success, [])
     if refused:
         raise StaleToken(
             f"job {job_id} was given to another run; this transaction must be rolled back"

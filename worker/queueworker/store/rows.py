@@ -1,9 +1,11 @@
 """What the store takes and gives: frozen values, no behaviour."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
+
+from queueworker.job import Transition, TransitionKind
 
 WAIT_BUCKETS = 48
 WAIT_EDGES_S = tuple(0.01 * 2 ** (index / 2) for index in range(WAIT_BUCKETS - 1))
@@ -126,6 +128,49 @@ class SweptLane:
     floor: int
     first_ready_pos: int | None
     promoted: int
+
+
+NO_DELTA = StatDelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What jobs of one queue came to, and the worker's own counts beside it.
+
+    `ids[i]` succeeded under `tokens[i]`: parallel lists, as a value a job would cost as much as the
+    job. `others` are all other transitions.
+    """
+
+    ids: Sequence[int] = ()
+    tokens: Sequence[int] = ()
+    others: Sequence[Transition] = ()
+    delta: StatDelta = NO_DELTA
+
+    @classmethod
+    def of(cls, transitions: Sequence[Transition], delta: StatDelta = NO_DELTA) -> "Settlement":
+        """Sort transitions by what they need."""
+        done = [item for item in transitions if item.kind is TransitionKind.SUCCEED]
+        return cls(
+            ids=[item.job_id for item in done],
+            tokens=[item.token for item in done],
+            others=[item for item in transitions if item.kind is not TransitionKind.SUCCEED],
+            delta=delta,
+        )
+
+    def split(self, pairs: Collection[tuple[int, int]]) -> tuple["Settlement", "Settlement"]:
+        """Part what concerns these (id, token) from the rest, which keeps the counts."""
+        done = list(zip(self.ids, self.tokens, strict=True))
+        mine, rest = (
+            Settlement(
+                ids=[job_id for job_id, token in done if ((job_id, token) in pairs) is is_mine],
+                tokens=[token for job_id, token in done if ((job_id, token) in pairs) is is_mine],
+                others=[
+                    item for item in self.others if ((item.job_id, item.token) in pairs) is is_mine
+                ],
+            )
+            for is_mine in (True, False)
+        )
+        return mine, replace(rest, delta=self.delta)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

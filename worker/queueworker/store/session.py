@@ -1,6 +1,6 @@
 """One connection and its prepared statements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -11,7 +11,13 @@ from queueworker.statements import Query
 from queueworker.translation import translated
 
 Row = TypeVar("Row")
+TupleRow = TypeVar("TupleRow", bound=tuple[Any, ...])
 Parameters = Mapping[str, object]
+
+
+def bigints(numbers: Sequence[int]) -> str:
+    """Write a bigint array as text: psycopg's own way takes ten times as long."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 class Session:
@@ -27,6 +33,17 @@ class Session:
             async with AsyncCursor(self._conn, row_factory=class_row(kind)) as cursor:
                 await cursor.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall()
+
+    async def tuples_of(
+        self, kind: type[TupleRow], query: Query, parameters: Parameters
+    ) -> list[TupleRow]:
+        """Fetch rows as named tuples, whose fields are the columns in their order."""
+        with translated():
+            async with AsyncCursor(self._conn, row_factory=tuple_row) as cursor:
+                await cursor.execute(query, parameters, prepare=True, binary=True)
+                rows = await cursor.fetchall()
+        new = tuple.__new__
+        return [new(kind, row) for row in rows]
 
     async def fetch(self, query: Query, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Fetch plain rows."""

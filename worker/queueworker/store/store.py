@@ -13,17 +13,17 @@ from queueworker.store import completion
 from queueworker.store.administration import Administration
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (
+    NO_DELTA,
     ClaimRequest,
     LaneRow,
     QueueRow,
     Renewal,
+    Settlement,
     StatDelta,
     SweptLane,
     WorkerLoad,
     WorkerRow,
 )
-
-NOTHING = StatDelta()
 
 
 class Store(Administration):
@@ -98,7 +98,7 @@ class Store(Administration):
         """Claim up to `limit` ready jobs under one new token, in the order to start them."""
         if not request.lanes or request.limit < 1:
             return []
-        jobs = await self.rows_of(
+        jobs = await self.tuples_of(
             ClaimedJob,
             partition_statement("claim", request.queue.part),
             {
@@ -123,21 +123,24 @@ class Store(Administration):
         self,
         queue: QueueRow,
         transitions: Sequence[Transition],
-        delta: StatDelta = NOTHING,
-        *,
-        is_repeat: bool = False,
+        delta: StatDelta = NO_DELTA,
     ) -> set[tuple[int, int]]:
-        """Apply fenced transitions in one round trip; give the (id, token) that were refused.
+        """Apply fenced transitions; give the (id, token) that were refused."""
+        return await self.settle(queue, Settlement.of(transitions, delta))
 
-        A repeat, after an answer was lost, first asks which of them are still to be done.
+    async def settle(
+        self, queue: QueueRow, settlement: Settlement, *, is_repeat: bool = False
+    ) -> set[tuple[int, int]]:
+        """Delete what succeeded and apply the other transitions, each in one round trip at most.
+
+        Claims that have nothing left are closed. A repeat, after an answer was lost, first asks
+        what is still to be done. Gives the (id, token) that were refused.
         """
-        tokens = [item.token for item in transitions]
+        tokens = [*settlement.tokens, *(item.token for item in settlement.others)]
         closed = self._open_claims.closing(tokens)
-        written = [item for item in transitions if item.kind is not TransitionKind.SETTLED]
-        if is_repeat and written:
-            held = await completion.still_held(self, queue, written)
-            written, delta = held, delta if held else NOTHING
-        refused = await self._write(queue, written, delta, closed)
+        if is_repeat:
+            settlement = await completion.still_held(self, queue, settlement)
+        refused = await self._write(queue, settlement, closed)
         self._open_claims.settled(tokens, closed)
         return refused
 
@@ -172,17 +175,13 @@ class Store(Administration):
         await self.fetch(statement("set_idle"), {"queue_id": queue_id, "idle": idle})
 
     async def _write(
-        self,
-        queue: QueueRow,
-        written: Sequence[Transition],
-        delta: StatDelta,
-        closed: Sequence[int],
+        self, queue: QueueRow, settlement: Settlement, closed: Sequence[int]
     ) -> set[tuple[int, int]]:
         try:
-            return await completion.write(self, queue, written, delta, closed)
+            return await completion.settle(self, queue, settlement, closed)
         except SchemaMissing:
             # The table has gone: the queue was moved or removed since the worker learned of it.
             now = await self.queue(queue.name)
             if now.id == queue.id:
                 raise
-            return await completion.write(self, now, written, delta, closed)
+            return await completion.settle(self, now, settlement, closed)

@@ -18,7 +18,8 @@ from queueworker.metrics import DRAIN_RELEASED
 from queueworker.settings import Settings
 from queueworker.store import Store
 from queueworker.worker.runner import Runner
-from queueworker.worker.slots import Batch, Run, Slots, Unstarted
+from queueworker.worker.slots import Slots
+from queueworker.worker.waiting import Batch, Unstarted, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,12 @@ class Hand:
     def __init__(self, app: App, settings: Settings, claims: Link, completer: Completer) -> None:
         self.drain = Drain(grace_s=settings.grace_s)
         self.executors = Executors(settings.app)
-        self.runner = Runner(
-            app.tasks, self.executors, completer, must_yield=self._must_yield, ended=self._ended
-        )
+        self.runner = Runner(app.tasks, self.executors, completer, self._must_yield)
+        self.waiting = Waiting(settings.concurrency, self._mark)
         self.slots = Slots(
-            settings.concurrency, self.runner.begin, self._mark, lambda: self.executors.stuck
+            settings.concurrency, self.waiting, self.runner.run, lambda: self.executors.stuck
         )
+        self.slots.freed = self._freed
         self.moved = asyncio.Event()
         self.busy_changed = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
@@ -57,7 +58,7 @@ class Hand:
 
     def startable(self, count: int) -> int:
         """Give how many of `count` claimed jobs count as started at once."""
-        return self.slots.startable(count)
+        return self.waiting.startable(count, self.slots.busy)
 
     def worker_id(self) -> UUID | None:
         """Give the id to claim under; None without a lease."""
@@ -70,8 +71,8 @@ class Hand:
         if worker_id != self._worker_id or not self._is_working():
             self._give_back([(source, job) for job in jobs], "claimed while the worker stopped")
             return
-        batch = Batch(source, jobs, marked, time.monotonic())
-        self._give_back(self.slots.accept(batch), "a suspect runs alone")
+        self.waiting.add(Batch(source, jobs, marked, time.monotonic()))
+        self.slots.fill()
         self.busy_changed.set()
 
     # The lease's side
@@ -106,29 +107,32 @@ class Hand:
     def signalled(self, now_s: float) -> None:
         """Take a SIGTERM of `now_s`: claim nothing, give back what has not started."""
         self.drain = self.drain.with_signal(now_s)
-        logger.info("SIGTERM: %s, %d jobs run", self._phase().value, len(self.slots.runs))
+        logger.info("SIGTERM: %s, %d jobs run", self._phase().value, len(self.slots.running))
         DRAIN_RELEASED.inc(self.give_back_waiting("SIGTERM"))
         self.moved.set()
 
     def give_back_waiting(self, reason: str, now_s: float | None = None) -> int:
         """Give back jobs that have not started: all, or those that waited too long at `now_s`."""
-        return self._give_back(self.slots.take_back(now_s), reason)
+        return self._give_back(self.waiting.take_back(now_s), reason)
 
     def release_running(self, reason: str) -> int:
         """Give back jobs that run, uncharged; whatever they come to is refused."""
-        runs = self.slots.abandon()
-        for run in runs:
-            self.runner.release(run.source, run.job, Released(reason=reason, has_started=True))
+        running = self.slots.give_up()
+        for slot, job in running:
+            self.runner.release(slot.source, job, Released(reason=reason, has_started=True))
         self.moved.set()
-        return len(runs)
+        return len(running)
 
     async def release_all(self, store: Store) -> None:
         """Give everything back from another thread, while the loop is blocked."""
-        for source, job in self.slots.in_hand():
-            is_running = (job.id, job.token) in self.slots.runs
-            kind = TransitionKind.RELEASE_STARTED if is_running else TransitionKind.RELEASE
-            release = Transition(job_id=job.id, token=job.token, kind=kind)
-            await store.complete(source.queue, [release])
+        running = [(slot.source, job) for slot, job in self.slots.running]
+        for kind, jobs in (
+            (TransitionKind.RELEASE_STARTED, running),
+            (TransitionKind.RELEASE, self.waiting.jobs()),
+        ):
+            for source, job in jobs:
+                release = Transition(job_id=job.id, token=job.token, kind=kind)
+                await store.complete(source.queue, [release])
 
     def _give_back(self, jobs: Unstarted, reason: str) -> int:
         for source, job in jobs:
@@ -144,12 +148,11 @@ class Hand:
     def _must_yield(self) -> bool:
         return self.drain.is_ending
 
-    def _ended(self, run: Run, service_s: float) -> None:
-        self.slots.ended(run, service_s)
+    def _freed(self) -> None:
         self.busy_changed.set()
-        if self.slots.room():
+        if self.room():
             self.changed()
-        if not self.slots.runs:
+        if self.slots.is_idle:
             self.moved.set()
 
     def _mark(self, batch: Batch, count: int) -> None:
@@ -157,4 +160,5 @@ class Hand:
 
     async def _write_mark(self, batch: Batch, count: int) -> None:
         await self._claims.insist(lambda store: store.mark_started(batch.token, count))
-        self.slots.marked(batch, count)
+        self.waiting.marked(batch, count)
+        self.slots.fill()

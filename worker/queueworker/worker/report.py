@@ -49,15 +49,15 @@ class Reporter:
         slots.fill()
         if hand.room():
             hand.changed()
-        oldest = next(iter(slots.runs.values()), None)
+        running, held = slots.running, hand.waiting.held
         load = Load(
             slots=slots.count,
             busy=slots.busy,
-            held=slots.held,
+            held=held,
             draining=hand.drain.phase(now_s) is not Phase.RUNNING,
-            oldest_started_at_s=None if oldest is None else oldest.started_s,
-            busy_by_queue=slots.busy_by_queue(),
-            held_by_queue=slots.held_by_queue(),
+            oldest_started_at_s=min((slot.started_s for slot, _ in running), default=None),
+            busy_by_queue=slots.by_queue(),
+            held_by_queue=hand.waiting.by_queue(),
         )
         self._keeper.report(load)
         SLOTS.labels("busy").set(load.busy)

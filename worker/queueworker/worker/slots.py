@@ -1,244 +1,171 @@
-"""What a worker has in hand: running jobs in slots, and claimed jobs that wait for one.
+"""Slots: each runs one job after the other in one asyncio task, as long as jobs wait.
 
-Waiting jobs are backlog that no other worker can take, so there are few: as many as the slots
-start within a tenth of a second. After a second they go back if another worker looks for work;
-behind a backlog they would only wait longer, and do so for ten seconds at most.
+A task per job would cost more than a short job does. So a slot's task goes on with the next job,
+in a clean context and cancellation state again: where a handler changed either, the slot ends and
+another takes its place. Slots open when jobs come, two more by each that opens, and end when no
+job waits.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 
 from queueworker.claim import Source
 from queueworker.job import ClaimedJob
+from queueworker.worker.waiting import Batch, Waiting
 
-HOLD_S = 0.1
-MOST_HOLD_S = 1.0
-MOST_HOLD_IN_BACKLOG_S = 10.0
-MOST_AHEAD = 500
-LEAST_SERVICE_S = 1e-5
-RISE, FALL = 0.5, 0.05
+SLICE_S = 0.002
+OPENS = 2
 
 
-def ahead_of(slots: int, service_s: float | None) -> int:
-    """Give how many jobs to hold beyond the slots: those that start within `HOLD_S`."""
-    if service_s is None:
-        return 0
-    return min(MOST_AHEAD, int(slots * HOLD_S / max(service_s, LEAST_SERVICE_S)))
+class Slot:
+    """One place for a job; `job` is what it runs now.
 
-
-def room_for(slots: int, busy: int, held: int, ahead: int) -> int:
-    """Give how many jobs to claim: all that fit, but no handful while enough are held."""
-    room = slots + ahead - busy - held
-    has_free_slot = busy + held < slots
-    return max(0, room) if has_free_slot or held <= ahead // 2 else 0
-
-
-class Run:
-    """One job in a slot."""
-
-    __slots__ = ("is_abandoned", "job", "source", "started_s", "task")
-
-    def __init__(self, source: Source, job: ClaimedJob, started_s: float) -> None:
-        self.source = source
-        self.job = job
-        self.started_s = started_s
-        self.is_abandoned = False
-        self.task: asyncio.Task[None] | None = None
-
-
-class Batch:
-    """The jobs of one claim that wait.
-
-    The first `marked` of the claim may start: the database knows that, and charges a crash of
-    this worker to no others.
+    A slot that is `given_up` has lost its job to others: whatever it comes to is void.
     """
 
-    __slots__ = ("claimed_s", "is_marking", "jobs", "marked", "size", "source", "taken", "token")
+    __slots__ = ("claimed_s", "is_cancelled", "is_given_up", "job", "source", "started_s", "task")
 
-    def __init__(
-        self, source: Source, jobs: Sequence[ClaimedJob], marked: int, claimed_s: float
-    ) -> None:
-        self.source = source
-        self.token = jobs[0].token
-        self.jobs = deque(jobs)
-        self.size = len(jobs)
-        self.taken = 0
-        self.marked = marked
-        self.is_marking = False
-        self.claimed_s = claimed_s
+    def __init__(self) -> None:
+        self.job: ClaimedJob | None = None
+        self.source: Source
+        self.claimed_s = 0.0
+        self.started_s = 0.0
+        self.is_cancelled = False
+        self.is_given_up = False
+        self.task: asyncio.Task[None]
 
-    @property
-    def most_hold_s(self) -> float:
-        """Give how long these jobs may wait here."""
-        return MOST_HOLD_S if self.source.queue.idle else MOST_HOLD_IN_BACKLOG_S
+    def take(self, batch: Batch, job: ClaimedJob) -> None:
+        """Take a job to run now."""
+        self.job = job
+        self.source = batch.source
+        self.claimed_s = batch.claimed_s
+        self.started_s = time.monotonic()
 
 
-Begin = Callable[[Source, ClaimedJob, float], Run]
-Mark = Callable[[Batch, int], None]
-Unstarted = list[tuple[Source, ClaimedJob]]
+Run = Callable[[Slot, ClaimedJob], Awaitable[float]]
+"""Runs a job in its slot, settles it, gives the service time in seconds."""
 
 
 class Slots:
-    """Fills slots from batches. `begin` starts a job, `mark` asks to note that more may start."""
+    """Runs what waits, at most `count` at once.
 
-    def __init__(self, count: int, begin: Begin, mark: Mark, stuck: Callable[[], int]) -> None:
+    `stuck` tells how many threads run on past their timeout: each holds a slot. `freed` is called
+    when there may be room for a claim, or nothing runs any more.
+    """
+
+    def __init__(self, count: int, waiting: Waiting, run: Run, stuck: Callable[[], int]) -> None:
         self.count = count
-        self.runs: dict[tuple[int, int], Run] = {}
-        self._begin = begin
-        self._mark = mark
+        self.freed: Callable[[], None] = lambda: None
+        self._waiting = waiting
+        self._run = run
         self._stuck = stuck
-        self._batches: deque[Batch] = deque()
-        self._suspect: tuple[Batch, ClaimedJob] | None = None
+        self._open: set[Slot] = set()
+        # The loop keeps only weak references to tasks; given up ones end on their own.
+        self._alive: set[Slot] = set()
         self._is_alone = False
-        self._service_s: float | None = None
-        self._short_runs = 0
-        self.held = 0
+        self._clean = copy_context()
 
     @property
     def busy(self) -> int:
         """Give how many slots are taken: by handlers, or by threads that were given up."""
-        return len(self.runs) + self._stuck()
+        return len(self._open) + self._stuck()
 
     @property
-    def ahead(self) -> int:
-        """Give how many jobs to hold beyond the slots: no more than were seen to be short."""
-        return min(self._short_runs, ahead_of(self.count, self._service_s))
+    def running(self) -> list[tuple[Slot, ClaimedJob]]:
+        """List what runs; safe to call from another thread."""
+        return [(slot, job) for slot in list(self._open) if (job := slot.job) is not None]
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing runs."""
+        return not self._open
 
     def room(self) -> int:
-        """Give how many jobs to claim now; none while a suspect is in hand."""
-        if self._suspect is not None or self._is_alone:
-            return 0
-        return room_for(self.count, self.busy, self.held, self.ahead)
+        """Give how many jobs to claim now; none while a suspect runs or waits."""
+        return 0 if self._is_alone else self._waiting.room(self.busy)
 
-    def startable(self, count: int) -> int:
-        """Give how many of a claim of `count` jobs may start before the next mark."""
-        return min(count, max(self.count - self.busy, self._chunk))
-
-    def accept(self, batch: Batch) -> Unstarted:
-        """Take a claim; give back the suspects for which there is no place.
-
-        A suspect (an earlier run took its worker down) runs alone: one is kept until all else
-        is done, other workers may take the others.
-        """
-        suspects = [job for job in batch.jobs if job.is_suspect]
-        if suspects:
-            batch.jobs = deque(job for job in batch.jobs if not job.is_suspect)
-            self._request_mark(batch, batch.size)
-        self._batches.append(batch)
-        self.held += len(batch.jobs)
-        if suspects and self._suspect is None and not self._is_alone:
-            self._suspect = (batch, suspects.pop(0))
-            self.held += 1
-        self.fill()
-        return [(batch.source, job) for job in suspects]
-
-    def fill(self) -> None:
-        """Start jobs while there are free slots."""
-        free = 0 if self._is_alone else self.count - self.busy
-        for _ in range(free):
-            batch = self._startable()
-            if batch is None:
-                break
-            batch.taken += 1
-            self._start(batch, batch.jobs.popleft())
-            if batch.marked - batch.taken <= self._chunk // 2:
-                self._request_mark(batch, batch.marked + self._chunk)
-        if self._suspect is not None and self._suspect_is_next(self._suspect[0]):
-            (batch, job), self._suspect = self._suspect, None
-            self._is_alone = True
-            self._start(batch, job)
-
-    def ended(self, run: Run, service_s: float) -> None:
-        """Free the slot of a run and start the next job."""
-        if self.runs.pop((run.job.id, run.job.token), None) is None:
+    def fill(self, most: int = OPENS) -> None:
+        """Open up to `most` slots while jobs may start; each opens more."""
+        if self._is_alone:
             return
-        if not self.runs:
-            self._is_alone = False
-        self._measure(service_s)
-        self.fill()
+        free = min(most, self.count - self.busy)
+        if self._waiting.has_startable:
+            for _ in range(free):
+                self._start(Slot())
+        elif not self._open and free > 0 and (suspect := self._waiting.take_suspect()):
+            self._is_alone = True
+            slot = Slot()
+            slot.take(*suspect)
+            self._start(slot)
 
-    def marked(self, batch: Batch, count: int) -> None:
-        """Note that the database knows that the first `count` jobs may start."""
-        batch.marked = max(batch.marked, count)
-        batch.is_marking = False
-        self.fill()
-
-    def take_back(self, now_s: float | None = None) -> Unstarted:
-        """Give up jobs that wait: all, or those that have waited too long at `now_s`."""
-        back: Unstarted = []
-        for batch in self._batches:
-            if now_s is None or now_s - batch.claimed_s > batch.most_hold_s:
-                back.extend((batch.source, job) for job in batch.jobs)
-                batch.jobs.clear()
-        if self._suspect is not None and now_s is None:
-            back.append((self._suspect[0].source, self._suspect[1]))
-            self._suspect = None
-        self._batches = deque(batch for batch in self._batches if batch.jobs)
-        self.held -= len(back)
-        return back
-
-    def abandon(self) -> list[Run]:
-        """Give up all running jobs: cancel what can be cancelled, whatever it comes to is void."""
-        runs = list(self.runs.values())
-        self.runs.clear()
+    def give_up(self) -> list[tuple[Slot, ClaimedJob]]:
+        """Give up all running jobs: cancel what can be cancelled."""
+        running = self.running
+        for slot in self._open:
+            slot.is_given_up = True
+        for slot, _ in running:
+            slot.task.cancel()
+        self._open.clear()
         self._is_alone = False
-        for run in runs:
-            run.is_abandoned = True
-            if run.task is not None:
-                run.task.cancel()
-        return runs
+        return running
 
-    def busy_by_queue(self) -> dict[str, int]:
+    def cancel(self, job_id: int) -> bool:
+        """Cancel one running job; give whether it runs here."""
+        for slot, job in self.running:
+            if job.id == job_id:
+                slot.is_cancelled = True
+                slot.task.cancel()
+                return True
+        return False
+
+    def by_queue(self) -> dict[str, int]:
         """Count running jobs by queue."""
-        return Counter(run.source.queue.name for run in self.runs.values())
+        return Counter(slot.source.queue.name for slot, _ in self.running)
 
-    def held_by_queue(self) -> dict[str, int]:
-        """Count waiting jobs by queue."""
-        counts: Counter[str] = Counter()
-        for batch in self._batches:
-            counts[batch.source.queue.name] += len(batch.jobs)
-        if self._suspect is not None:
-            counts[self._suspect[0].source.queue.name] += 1
-        return counts
+    def _start(self, slot: Slot) -> None:
+        self._open.add(slot)
+        self._alive.add(slot)
+        loop, context = asyncio.get_running_loop(), self._clean.copy()
+        slot.task = loop.create_task(self._serve(slot), context=context)
 
-    def in_hand(self) -> Unstarted:
-        """List all jobs, running or waiting; safe to call from another thread."""
-        runs = [(run.source, run.job) for run in list(self.runs.values())]
-        held = [(batch.source, job) for batch in list(self._batches) for job in list(batch.jobs)]
-        return runs + held
+    async def _serve(self, slot: Slot) -> None:
+        try:
+            if slot.job is None and not slot.is_given_up:
+                if (first := self._waiting.take()) is not None:
+                    slot.take(*first)
+                self.fill()
+            await self._run_on(slot)
+        finally:
+            self._alive.discard(slot)
+            self._open.discard(slot)
+            self._is_alone = self._is_alone and bool(self._open)
+        self.fill()
+        self.freed()
 
-    def _measure(self, service_s: float) -> None:
-        self._short_runs = self._short_runs + 1 if service_s < HOLD_S else 0
-        known_s = self._service_s
-        if known_s is None:
-            self._service_s = service_s
-        else:
-            weight = RISE if service_s > known_s else FALL
-            self._service_s = known_s + weight * (service_s - known_s)
+    async def _run_on(self, slot: Slot) -> None:
+        """Run the slot's job and the next ones, until none waits or one left traces."""
+        run, waiting, clean, task = self._run, self._waiting, self._clean, slot.task
+        slice_ends_s = slot.started_s + SLICE_S
+        while (job := slot.job) is not None:
+            service_s = await run(slot, job)
+            slot.job = None
+            if slot.is_given_up:
+                return
+            waiting.measured(service_s)
+            if self._is_alone or task.cancelling() or copy_context() != clean:
+                return
+            if service_s > SLICE_S or slot.started_s > slice_ends_s:
+                # Let the loop do its other work.
+                self.freed()
+                await asyncio.sleep(0)
+                slice_ends_s = time.monotonic() + SLICE_S
+                if not self._may_go_on(slot):
+                    return
+            if (next_ := waiting.take()) is not None:
+                slot.take(*next_)
 
-    def _suspect_is_next(self, batch: Batch) -> bool:
-        return not self.runs and self.held == 1 and batch.marked >= batch.size
-
-    @property
-    def _chunk(self) -> int:
-        return max(self.count, self.ahead // 5)
-
-    def _start(self, batch: Batch, job: ClaimedJob) -> None:
-        self.held -= 1
-        run = self._begin(batch.source, job, batch.claimed_s)
-        self.runs[(job.id, job.token)] = run
-
-    def _startable(self) -> Batch | None:
-        while self._batches and not self._batches[0].jobs:
-            self._batches.popleft()
-        for batch in self._batches:
-            if batch.taken < batch.marked and batch.jobs:
-                return batch
-        return None
-
-    def _request_mark(self, batch: Batch, count: int) -> None:
-        count = min(count, batch.size)
-        if count > batch.marked and not batch.is_marking:
-            batch.is_marking = True
-            self._mark(batch, count)
+    def _may_go_on(self, slot: Slot) -> bool:
+        return not slot.is_given_up and self.busy <= self.count

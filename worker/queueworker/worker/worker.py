@@ -191,7 +191,7 @@ class Worker:
             await hand.moved.wait()
             hand.moved.clear()
         began_s = time.monotonic()
-        while hand.slots.runs and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
+        while not hand.slots.is_idle and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
             await _within(hand.moved, hand.drain.remaining_s(time.monotonic()))
             hand.moved.clear()
         released = hand.release_running("the grace is over")
