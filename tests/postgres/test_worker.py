@@ -149,7 +149,7 @@ def test_several_queues_are_served_by_weight(dsn: str, bench: Bench) -> None:
 def test_a_suspect_runs_alone(dsn: str, bench: Bench) -> None:
     (suspect,) = bench.enqueue("nap", seconds=0.5)
     others = bench.enqueue("nap", count=6, seconds=0.2)
-    bench.conn.execute("UPDATE queueworker.job SET crash_count = 1 WHERE id = %s", (suspect,))
+    bench.conn.execute("UPDATE queueworker.job SET crash_count = 2 WHERE id = %s", (suspect,))
     with WorkerProcess(dsn):
         bench.until_gone(suspect, *others)
 
