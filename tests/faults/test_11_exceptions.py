@@ -5,7 +5,7 @@ from tests.support.fault_tasks import EXCEPTIONS, LATIN
 from tests.support.fault_workers import short
 from tests.support.worker_process import Bench
 
-KINDS = [*EXCEPTIONS, "RecursionError", "MemoryError"]
+KINDS = [*EXCEPTIONS, "RecursionError", "MemoryError", "Huge"]
 LONG = 4000
 
 
