@@ -17,6 +17,7 @@ JOB_TABLES = ("job", "job_default", "job_qN")
 MAY: Rights = {
     "enqueue": {"EXECUTE enqueue", "EXECUTE enqueue_batch", "EXECUTE enqueue_many"},
     "reader": {
+        "EXECUTE cancelled_total",
         "EXECUTE decisions",
         "EXECUTE queue_lag",
         "EXECUTE worker_state",
@@ -42,6 +43,9 @@ MAY: Rights = {
     },
     "worker": {
         "EXECUTE enqueue",
+        "EXECUTE cancel",
+        "EXECUTE cancelled_runs",
+        "EXECUTE cancelled_total",
         "EXECUTE check_copied",
         "EXECUTE enqueue_batch",
         "EXECUTE enqueue_many",

@@ -172,6 +172,23 @@ class App:
             return statements.enqueue_many_sync(conn, chosen)
         return self._producer.enqueue_many_sync(self.dsn, chosen)
 
+    async def cancel(
+        self, job_id: int, conn: psycopg.AsyncConnection[Any] | None = None
+    ) -> str | None:
+        """Cancel a job: it runs no more, and a run of it is stopped.
+
+        Give what it was ("ready", "scheduled", "running"), None when it has ended.
+        """
+        if conn is not None:
+            return await statements.cancel(conn, job_id)
+        return await self._producer.cancel(self.dsn, job_id)
+
+    def cancel_sync(self, job_id: int, conn: psycopg.Connection[Any] | None = None) -> str | None:
+        """Cancel a job from synchronous code; see `cancel`."""
+        if conn is not None:
+            return statements.cancel_sync(conn, job_id)
+        return self._producer.cancel_sync(self.dsn, job_id)
+
     @property
     def dsn(self) -> Dsn:
         """Give the database's address; without one, say how to set it."""

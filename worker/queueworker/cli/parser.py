@@ -2,7 +2,7 @@
 
 import argparse
 
-from queueworker.cli import database, dead, enqueue, migrate, queue, retain, stats, worker
+from queueworker.cli import database, dead, enqueue, job, migrate, queue, retain, stats, worker
 from queueworker.worker.start import own_version
 
 DESCRIPTION = """A Postgres job queue for Python.
@@ -26,6 +26,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"queueworker {own_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (migrate, worker, enqueue, stats, dead, queue, retain, database):
+    for module in (migrate, worker, enqueue, stats, job, dead, queue, retain, database):
         module.add_to(commands)
     return parser

@@ -17,6 +17,7 @@ import psycopg
 from queueworker.connection import PRODUCER, connect, connect_sync
 from queueworker.dsn import Dsn
 from queueworker.enqueue.calls import enqueue, enqueue_many, enqueue_many_sync, enqueue_sync
+from queueworker.enqueue.cancel import cancel, cancel_sync
 from queueworker.job import Job
 
 Result = TypeVar("Result")
@@ -58,6 +59,14 @@ class Producer:
     def enqueue_many_sync(self, dsn: Dsn, jobs: Sequence[Job]) -> list[int | None]:
         """Enqueue all jobs or none from synchronous code; threads take turns."""
         return self._run_sync(dsn, lambda conn: enqueue_many_sync(conn, jobs))
+
+    async def cancel(self, dsn: Dsn, job_id: int) -> str | None:
+        """Cancel a job; give what it was."""
+        return await self._run(dsn, lambda conn: cancel(conn, job_id))
+
+    def cancel_sync(self, dsn: Dsn, job_id: int) -> str | None:
+        """Cancel a job from synchronous code."""
+        return self._run_sync(dsn, lambda conn: cancel_sync(conn, job_id))
 
     async def close(self) -> None:
         """Close this loop's connection and the synchronous one; a later enqueue opens them anew."""

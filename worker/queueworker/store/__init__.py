@@ -9,6 +9,7 @@ from queueworker.connection import (
 )
 from queueworker.pooler import WorkerConnection
 from queueworker.store.administration import Administration
+from queueworker.store.cancellation import CancelCount
 from queueworker.store.completion import complete_in
 from queueworker.store.dead import DeadCount, DeadJob, Failure, KeyConflict, Selection, ShownJob
 from queueworker.store.lag import LagRow, WorkerStateRow
@@ -42,6 +43,7 @@ __all__ = [
     "WAIT_BUCKETS",
     "WAIT_EDGES_S",
     "Administration",
+    "CancelCount",
     "ClaimRequest",
     "DeadCount",
     "DeadJob",

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from queueworker.statements import statement
+from queueworker.store.cancellation import Cancellation
 from queueworker.store.dead import DeadLetters
 from queueworker.store.lag import LagRow, WorkerStateRow
 from queueworker.store.queues import Queues
 from queueworker.store.rows import Retention, Upkeep
 
 
-class Administration(Queues, DeadLetters):
+class Administration(Queues, Cancellation, DeadLetters):
     """Rare statements; none of them stands in a worker's hot path."""
 
     async def queue_retain(self, name: str, retention: Retention) -> bool:

@@ -1,0 +1,116 @@
+"""`queueworker job`: show and cancel jobs."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from queueworker.cli.command import Commands, add_command, ask, table
+from queueworker.cli.dead import run_show
+from queueworker.cli.names import require
+from queueworker.errors import InvalidSetting
+from queueworker.store import CancelCount, Store
+
+BUSY_TRIES = 20
+BUSY_PAUSE_S = 0.1
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands."""
+    parser = add_command(commands, "job", "show or cancel jobs")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = add_command(
+        actions,
+        "show",
+        "show a job: its state, arguments, attempts and errors",
+        "queueworker job show 42",
+    )
+    show.add_argument("id", type=int, metavar="ID")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(run=run_show)
+    cancel = add_command(
+        actions,
+        "cancel",
+        "cancel jobs, waiting, scheduled or running: by id, or all of a queue",
+        "queueworker job cancel --queue mail --task send_mail --yes",
+    )
+    cancel.add_argument("id", type=int, nargs="*", metavar="ID")
+    cancel.add_argument("--queue", metavar="NAME", help="all jobs of this queue")
+    cancel.add_argument("--task", metavar="NAME", help="only those of this task")
+    cancel.add_argument("--yes", action="store_true", help="do it; without it, only count")
+    cancel.set_defaults(run=run_cancel)
+
+
+def run_cancel(arguments: argparse.Namespace) -> int:
+    """Cancel jobs."""
+    if bool(arguments.id) == bool(arguments.queue):
+        raise InvalidSetting("say which jobs: their ids, or --queue")
+    if arguments.id:
+        if arguments.task:
+            raise InvalidSetting("--task goes with --queue; leave it away beside ids")
+        return _cancel_by_id(arguments.id)
+    return _cancel_many(arguments)
+
+
+def _cancel_by_id(ids: Sequence[int]) -> int:
+    states = ask(lambda store: _cancel_each(store, ids))
+    for job_id, was in states:
+        if was is None:
+            sys.stderr.write(
+                f"job {job_id} is in no queue: it has ended, or never was; see:"
+                f" queueworker job show {job_id}\n"
+            )
+        else:
+            print(f"job {job_id} was {was} and is cancelled")
+    return 0 if all(was for _, was in states) else 1
+
+
+async def _cancel_each(store: Store, ids: Sequence[int]) -> list[tuple[int, str | None]]:
+    return [(job_id, await store.job_cancel(job_id)) for job_id in ids]
+
+
+def _cancel_many(arguments: argparse.Namespace) -> int:
+    counts = ask(lambda store: _count(store, arguments))
+    total = sum(count.jobs for count in counts)
+    if not total:
+        print(f"no jobs {_described(arguments)}")
+        return 0
+    if not arguments.yes and not _agreed(counts, f"cancel {total} jobs {_described(arguments)}"):
+        print("nothing was changed")
+        return 1
+    cancelled = ask(lambda store: _carry_out(store, arguments))
+    print(f"{cancelled} jobs {_described(arguments)} are cancelled")
+    return 0
+
+
+async def _count(store: Store, arguments: argparse.Namespace) -> list[CancelCount]:
+    await require(store, arguments.queue)
+    return await store.job_cancel_count(arguments.queue, arguments.task)
+
+
+def _agreed(counts: Sequence[CancelCount], what: str) -> bool:
+    """Say what would be done; ask a person, refuse a script."""
+    rows = [(count.task, count.state, count.jobs) for count in counts]
+    print(table([("TASK", "STATE", "JOBS"), *rows]))
+    if not sys.stdin.isatty():
+        raise InvalidSetting(f"this would {what}; add --yes")
+    return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+async def _carry_out(store: Store, arguments: argparse.Namespace) -> int:
+    """Cancel a batch a transaction; what starts or ends at this moment is tried again."""
+    cancelled, patience = 0, BUSY_TRIES
+    while patience:
+        batch = await store.job_cancel_many(arguments.queue, arguments.task)
+        cancelled += batch
+        if not batch:
+            if not await store.job_cancel_count(arguments.queue, arguments.task):
+                break
+            patience -= 1
+            await asyncio.sleep(BUSY_PAUSE_S)
+    return cancelled
+
+
+def _described(arguments: argparse.Namespace) -> str:
+    task = f" of task {arguments.task}" if arguments.task else ""
+    return f"of queue {arguments.queue}{task}"
