@@ -109,6 +109,12 @@ async def crash(ctx: Context) -> None:
 
 
 @app.task(queue="mail")
+async def crash_at_once() -> None:
+    """Crash before anything else of this worker goes on."""
+    ctypes.string_at(0)
+
+
+@app.task(queue="mail")
 def crash_thread(ctx: Context) -> None:
     record(ctx, "start")
     ctypes.string_at(0)

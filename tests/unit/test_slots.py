@@ -38,7 +38,7 @@ class Bench:
         return 0.0
 
     def add(self, *jobs: ClaimedJob) -> None:
-        self.waiting.add(Batch(SOURCE, jobs, len(jobs), 0.0))
+        assert self.waiting.add(Batch(SOURCE, jobs, len(jobs), 0.0)) == []
         self.slots.fill()
 
     def stop(self) -> None:
@@ -138,6 +138,22 @@ def test_given_up_jobs_are_cancelled_and_their_slots_are_free() -> None:
     bench, given_up = asyncio.run(main())
     assert sorted(given_up) == [0, 1, 2]
     assert bench.ended == [9]
+
+
+def test_a_suspect_waits_until_the_database_knows_all_results() -> None:
+    async def main() -> None:
+        bench = Bench(4, quick)
+        is_settled = False
+        bench.slots.is_settled = lambda: is_settled
+        bench.add(job(1), job(2, crash_count=SUSPECT))
+        await turns()
+        assert bench.begun == [1]
+        is_settled = True
+        bench.slots.fill()
+        await turns()
+        assert bench.begun == [1, 2]
+
+    asyncio.run(main())
 
 
 def test_a_suspect_runs_alone_and_keeps_others_waiting() -> None:

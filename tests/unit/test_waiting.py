@@ -32,12 +32,13 @@ class Held:
 
     def __init__(self, slots: int, source: Source = SOURCE) -> None:
         self.marks: list[tuple[Batch, int]] = []
+        self.refused: list[int] = []
         self.source = source
         self.waiting = Waiting(slots, lambda batch, count: self.marks.append((batch, count)))
 
     def add(self, *jobs: ClaimedJob, marked: int | None = None, at_s: float = 0.0) -> Batch:
         batch = Batch(self.source, jobs, len(jobs) if marked is None else marked, at_s)
-        self.waiting.add(batch)
+        self.refused += [job.id for _, job in self.waiting.add(batch)]
         return batch
 
     def take(self) -> int | None:
@@ -99,15 +100,17 @@ def test_one_crash_makes_no_suspect() -> None:
     assert held.take() == 1
 
 
-def test_suspects_follow_one_another_once_the_database_knows_of_them() -> None:
+def test_one_suspect_is_kept_and_runs_once_the_database_knows_of_it() -> None:
     held = Held(1)
-    batch = held.add(*(job(number, crash_count=SUSPECT) for number in (1, 2)), marked=1)
-    assert held.marks == [(batch, 2)]
+    batch = held.add(*(job(number, crash_count=SUSPECT) for number in (1, 2, 3)), marked=1)
+    assert held.marks == [(batch, 3)]
     assert held.waiting.take_suspect() is None
+    assert held.refused == [2, 3]
+    assert held.waiting.held == 1
 
-    held.waiting.marked(batch, 2)
+    held.waiting.marked(batch, 3)
     taken = [held.waiting.take_suspect() for _ in range(2)]
-    assert [entry[1].id for entry in taken if entry is not None] == [1, 2]
+    assert [entry[1].id for entry in taken if entry is not None] == [1]
 
 
 def test_behind_a_backlog_waiting_jobs_stay_for_ten_seconds() -> None:

@@ -41,6 +41,7 @@ class Hand:
             settings.concurrency, self.waiting, self.runner.run, lambda: self.executors.stuck
         )
         self.slots.freed = self._freed
+        self.slots.is_settled = lambda: not completer.unwritten
         self.moved = asyncio.Event()
         self.busy_changed = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
@@ -71,7 +72,8 @@ class Hand:
         if worker_id != self._worker_id or not self._is_working():
             self._give_back([(source, job) for job in jobs], "claimed while the worker stopped")
             return
-        self.waiting.add(Batch(source, jobs, marked, time.monotonic()))
+        back = self.waiting.add(Batch(source, jobs, marked, time.monotonic()))
+        self._give_back(back, "another suspect runs first")
         self.slots.fill()
         self.busy_changed.set()
 

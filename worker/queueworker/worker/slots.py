@@ -53,12 +53,14 @@ class Slots:
     """Runs what waits, at most `count` at once.
 
     `stuck` tells how many threads run on past their timeout: each holds a slot. `freed` is called
-    when there may be room for a claim, or nothing runs any more.
+    when there may be room for a claim, or nothing runs any more. `is_settled` tells whether the
+    database knows all results: what it does not know would be charged for a suspect's crash.
     """
 
     def __init__(self, count: int, waiting: Waiting, run: Run, stuck: Callable[[], int]) -> None:
         self.count = count
         self.freed: Callable[[], None] = lambda: None
+        self.is_settled: Callable[[], bool] = lambda: True
         self._waiting = waiting
         self._run = run
         self._stuck = stuck
@@ -95,7 +97,11 @@ class Slots:
         if self._waiting.has_startable:
             for _ in range(free):
                 self._start(Slot())
-        elif not self._open and free > 0 and (suspect := self._waiting.take_suspect()):
+        elif not self._open and free > 0 and self.is_settled():
+            self._start_suspect()
+
+    def _start_suspect(self) -> None:
+        if (suspect := self._waiting.take_suspect()) is not None:
             self._is_alone = True
             slot = Slot()
             slot.take(*suspect)

@@ -104,15 +104,21 @@ class Waiting:
         """Give how many of a claim of `count` jobs may start before the next mark."""
         return min(count, max(self._slots - busy, self._chunk))
 
-    def add(self, batch: Batch) -> None:
-        """Take a claim."""
+    def add(self, batch: Batch) -> Unstarted:
+        """Take a claim; give the suspects that must go back.
+
+        One suspect is kept: another in hand would be charged for its crash, and buried.
+        """
         suspects = [job for job in batch.jobs if job.is_suspect]
         if suspects:
             batch.jobs = deque(job for job in batch.jobs if not job.is_suspect)
             self._request_mark(batch, batch.size)
-            self._suspects.extend((batch, job) for job in suspects)
         self._batches.append(batch)
-        self.held += len(batch.jobs) + len(suspects)
+        self.held += len(batch.jobs)
+        if suspects and not self._suspects:
+            self._suspects.append((batch, suspects.pop(0)))
+            self.held += 1
+        return [(batch.source, job) for job in suspects]
 
     def take(self) -> tuple[Batch, ClaimedJob] | None:
         """Hand out the next job that may start beside others."""
