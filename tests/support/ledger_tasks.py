@@ -90,6 +90,16 @@ def thread_nap(ctx: Context, seconds: float) -> None:
     record(ctx, "end")
 
 
+@app.task(queue="mail")
+def yielding(ctx: Context, seconds: float) -> None:
+    """Work in a thread until told to stop."""
+    record(ctx, "start")
+    ends_s = time.monotonic() + seconds
+    while time.monotonic() < ends_s and not ctx.should_yield:
+        time.sleep(0.01)
+    record(ctx, "yielded" if ctx.should_yield else "end")
+
+
 @app.task(queue="mail", executor="process")
 def process_nap(ctx: Context, seconds: float) -> None:
     """Start a process of its own and sleep beside it."""

@@ -125,6 +125,14 @@ class Hand:
         self.moved.set()
         return len(running)
 
+    def cancel(self, job_id: int) -> bool:
+        """Stop a job that was cancelled, or let go of it before it starts; give whether it is here."""
+        if (waiting := self.waiting.remove(job_id)) is None:
+            return self.slots.cancel(job_id)
+        self.runner.forget(*waiting)
+        self._freed()
+        return True
+
     async def release_all(self, store: Store) -> None:
         """Give everything back from another thread, while the loop is blocked."""
         running = [(slot.source, job) for slot, job in self.slots.running]

@@ -16,6 +16,7 @@ from queueworker.job import (
     Outcome,
     Released,
     Transition,
+    TransitionKind,
 )
 from queueworker.metrics import JOB_RUN, JOBS, REFUSED
 from queueworker.retry import Backoff, exponential, transition
@@ -60,12 +61,16 @@ class Runner:
         """Run a job in its slot, settle it, and give its service time in seconds."""
         kind = self._kinds.get(job.lane) or self._learn(slot.source, job)
         started_s, tally = slot.started_s, kind.outbox.tally
-        call = self._call(kind.task, slot.source, job)
+        call = self._call(kind.task, slot, job)
         wait_s = job.run_at_wait_s + started_s - slot.claimed_s
         tally.started(started_s, wait_s if wait_s > 0 else 0.0)
         outcome = await self._executors.execute(call, slot.task)
         ended_s = time.monotonic()
         service_s = ended_s - started_s
+        if slot.is_cancelled and not slot.is_given_up:
+            tally.stopped(ended_s)
+            self.forget(slot.source, job)
+            return service_s
         if slot.is_given_up:
             tally.stopped(ended_s)
             REFUSED.labels(slot.source.queue.name).inc()
@@ -82,23 +87,29 @@ class Runner:
         """Give a job back uncharged."""
         self._settle(source, job, outcome, FALLBACK)
 
+    def forget(self, source: Source, job: ClaimedJob) -> None:
+        """Let go of a job that was cancelled: the database has removed it."""
+        JOBS.labels(source.queue.name, "removed").inc()
+        gone = Transition(job_id=job.id, token=job.token, kind=TransitionKind.SETTLED)
+        self._completer.outbox(source).add(gone)
+
     def _learn(self, source: Source, job: ClaimedJob) -> _Kind:
         task = self._tasks.get(source.hints.task_of(job.lane))
         kind = self._kinds[job.lane] = _Kind(task, source, self._completer)
         return kind
 
-    def _call(self, task: Task[..., object], source: Source, job: ClaimedJob) -> Call:
+    def _call(self, task: Task[..., object], slot: Slot, job: ClaimedJob) -> Call:
         if job.timeout_s is None and task.options.timeout_s is not None:
             # Enqueued by SQL, which does not know the task's own limit.
             job = job._replace(timeout_s=task.options.timeout_s)
-        queue = source.queue
+        queue = slot.source.queue
         if not task.wants_context:
             return Call(task, job, queue.name)
         context = Context(
             job,
             queue=queue.name,
             task=task.name,
-            must_yield=self._must_yield,
+            must_yield=lambda: slot.is_cancelled or self._must_yield(),
             settle=partial(complete_in, queue=queue, job_id=job.id, token=job.token),
         )
         return Call(task, job, queue.name, context)

@@ -159,6 +159,20 @@ class Waiting:
             weight = RISE if service_s > known_s else FALL
             self._service_s = known_s + weight * (service_s - known_s)
 
+    def remove(self, job_id: int) -> tuple[Source, ClaimedJob] | None:
+        """Give up one job that waits."""
+        for batch, job in [(b, j) for b in self._batches for j in b.jobs] + [*self._suspects]:
+            if job.id == job_id:
+                if (batch, job) in self._suspects:
+                    self._suspects.remove((batch, job))
+                else:
+                    batch.jobs.remove(job)
+                    # As if started: the marks count by places in the claim.
+                    batch.taken += 1
+                self.held -= 1
+                return batch.source, job
+        return None
+
     def take_back(self, now_s: float | None = None) -> Unstarted:
         """Give up jobs that wait: all, or those that have waited too long at `now_s`."""
         back: Unstarted = []

@@ -8,6 +8,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from queueworker.app import App
+from queueworker.cancel import Cancellations
 from queueworker.claim import Claimer, Pace, Source
 from queueworker.complete import Completer
 from queueworker.drain import Phase
@@ -50,6 +51,7 @@ class Worker:
         self._hand = Hand(app, settings, self._claims, self._completer)
         self._keeper = LeaseKeeper(dsn, worker_row(settings, self._tasks), self, open_claims)
         self._reporter = Reporter(self._hand, self._keeper)
+        self._cancellations = Cancellations(self._writes, self._hand.cancel, self._hand.worker_id)
         self._watchdog = Watchdog(app.tasks)
         self._why_not_ready: str | None = "starting"
         self._health = HealthServer(
@@ -107,7 +109,8 @@ class Worker:
         listener = Listener(self._listens, self._claims, self._heard, self._armed)
         self._say("waiting for a lease")
         self._keeper.start()
-        for part in (self._completer, self._sweeper, listener, self._reporter, self._claimer):
+        tending = (self._sweeper, listener, self._reporter, self._cancellations)
+        for part in (self._completer, *tending, self._claimer):
             self._parts.append(self._group.create_task(part.run()))
 
     def _say(self, reason: str | None) -> None:
@@ -167,6 +170,8 @@ class Worker:
                 lease = self._keeper.current
                 if lease is not None and subject == str(lease.worker_id):
                     self._keeper.renew_now()
+            case "cancel":
+                self._cancellations.heard(subject)
             case "lane" | "queue":
                 self._sweeper.ask()
             case _:
