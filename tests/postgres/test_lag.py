@@ -1,4 +1,5 @@
 import asyncio
+import random
 from dataclasses import replace
 
 import psycopg
@@ -10,6 +11,10 @@ from queueworker.job import Transition, TransitionKind
 from queueworker.store import LagRow, StatDelta, WorkerLoad, WorkerRow, wait_bucket
 
 pytestmark = pytest.mark.postgres
+
+PUBLISHED_LONG_AGO = (
+    "UPDATE queueworker.queue_lag_published SET published_at = published_at - interval '1 min'"
+)
 
 PUBLISHED = (
     "queue sampled_at ready ready_is_exact oldest_ready_age_s running scheduled due_5s due_60s"
@@ -295,9 +300,179 @@ def test_a_settled_job_closes_its_claim_without_a_second_write(dsn: str) -> None
     assert asyncio.run(scenario()) == (0, 0)
 
 
-async def bulk(e: Engine, count: int) -> None:
+def test_a_settled_queue_is_read_without_a_look_at_its_jobs(dsn: str, conn: Connection) -> None:
+    async def scenario() -> LagRow:
+        async with engine(dsn) as e, engine(dsn) as reader:
+            await e.enqueue(7)
+            await e.claim(await e.worker(), 2)
+            for _ in range(3):
+                await e.sweep()
+            await reader.lag()
+            with conn.transaction():
+                conn.execute("LOCK TABLE queueworker.job_default IN ACCESS EXCLUSIVE MODE")
+                return await asyncio.wait_for(reader.lag(), 5)
+
+    row = asyncio.run(scenario())
+
+    assert (row.ready, row.ready_is_exact, row.ready_by_task) == (5, True, {"a": 5})
+
+
+def test_a_job_that_commits_after_the_count_is_not_overlooked(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e, engine(dsn) as slow:
+            await e.enqueue(1)
+            async with slow.conn.transaction():
+                await slow.enqueue(2)
+                for _ in range(3):
+                    await e.sweep()
+                counts = [(await e.lag()).ready]
+            return [*counts, (await e.lag()).ready]
+
+    assert asyncio.run(scenario()) == [1, 3]
+
+
+def test_a_claim_that_commits_or_fails_after_the_count_is_not_overlooked(dsn: str) -> None:
+    async def scenario(*, rolls_back: bool) -> list[int]:
+        async with engine(dsn) as e, engine(dsn) as slow:
+            await e.enqueue(5)
+            worker = await e.worker()
+            for _ in range(3):
+                await e.sweep()
+            async with slow.conn.transaction(force_rollback=rolls_back):
+                await slow.claim(worker, 2)
+                for _ in range(3):
+                    await e.sweep()
+                counts = [(await e.lag()).ready]
+            counts.append((await e.lag()).ready)
+            for _ in range(3):
+                await e.sweep()
+            return [*counts, (await e.lag()).ready]
+
+    assert asyncio.run(scenario(rolls_back=True)) == [5, 5, 5]
+    # Of the five jobs of the first round, two more are claimed in the second.
+    assert asyncio.run(scenario(rolls_back=False)) == [10, 8, 8]
+
+
+def test_a_retry_shows_as_scheduled_at_once_after_a_sweep(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            (job,) = await e.claim(await e.worker())
+            for _ in range(3):
+                await e.sweep()
+            await e.conn.execute(PUBLISHED_LONG_AGO)
+            await e.store.complete(e.queue, [retry(job, 100.0)])
+            row = await e.lag()
+            return [row.ready, row.scheduled, row.due_300s]
+
+    assert asyncio.run(scenario()) == [0, 1, 1]
+
+
+def test_a_scheduled_job_that_came_due_counts_as_ready_though_nobody_sweeps(dsn: str) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with engine(dsn) as e:
+            await e.all(
+                "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '1 s')"
+            )
+            for _ in range(3):
+                await e.sweep()
+            before = await e.lag()
+            await e.all(
+                "SELECT pg_sleep(extract(epoch FROM run_at - clock_timestamp()) + 0.01)"
+                " FROM queueworker.job"
+            )
+            return before.ready, (await e.lag()).ready
+
+    assert asyncio.run(scenario()) == (0, 1)
+
+
+def test_the_count_of_a_long_backlog_stays_within_2_percent_under_churn(dsn: str) -> None:
+    errors = asyncio.run(churned(dsn))
+
+    assert len(errors) == 30
+    assert max(errors) < 0.02
+
+
+async def churned(dsn: str) -> list[float]:
+    """Give the relative errors of the count, beyond 2,000, through 30 rounds of everything."""
+    chance = random.Random(7)
+    errors = []
+    async with engine(dsn) as e, engine(dsn) as other:
+        for task in ("a", "b"):
+            await bulk(e, 6000, task)
+        for _ in range(30):
+            for task in ("a", "b"):
+                await bulk(e, chance.randrange(500, 2000), task)
+            await rolled_back(other, chance.randrange(2000, 4000))
+            worker = await e.worker()
+            jobs = await e.claim(worker, chance.randrange(500, 2500))
+            kinds = [succeed, succeed, retry, release, bury]
+            ended = jobs[: len(jobs) * 2 // 3]
+            await e.store.complete(e.queue, [chance.choice(kinds)(job) for job in ended])
+            await e.expire(worker)
+            await e.store.rescue()
+            await e.sweep()
+            await bulk(e, chance.randrange(100, 300))
+            await e.claim(await e.worker(), 100)
+            real = await e.one(
+                "SELECT count(*) FROM queueworker.job WHERE token = 0"
+                " AND (pos IS NOT NULL OR run_at <= clock_timestamp())"
+            )
+            row = await e.lag()
+            assert real > 2000
+            assert not row.ready_is_exact
+            assert sum(row.ready_by_task.values()) == pytest.approx(row.ready, abs=3)
+            errors.append(abs(row.ready - real) / real)
+    return errors
+
+
+def test_jobs_that_leave_the_middle_of_a_long_backlog_are_noticed(dsn: str) -> None:
+    async def scenario() -> tuple[int, float]:
+        async with engine(dsn) as e:
+            await bulk(e, 40_000)
+            for _ in range(3):
+                await e.sweep()
+            before = (await e.lag()).ready
+            await e.conn.execute("DELETE FROM queueworker.job WHERE id % 40000 > 20000")
+            for _ in range(25):  # one stretch a sweep
+                await e.sweep()
+            left = await e.one("SELECT count(*) FROM queueworker.job")
+            return before, (await e.lag()).ready / left
+
+    before, share = asyncio.run(scenario())
+
+    assert before == 40_000
+    assert share == pytest.approx(1, abs=0.02)
+
+
+def test_a_hole_of_a_rolled_back_load_is_not_counted_among_the_waiting(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await bulk(e, 10_000)
+            await rolled_back(e, 30_000)
+            await bulk(e, 10_000)
+            for _ in range(3):
+                await e.sweep()
+            counts = [(await e.lag()).ready]
+            worker = await e.worker()
+            for _ in range(15):
+                jobs = await e.claim(worker, 1000)
+                await e.store.complete(e.queue, [succeed(job) for job in jobs])
+                await e.sweep()
+            return [*counts, (await e.lag()).ready]
+
+    assert asyncio.run(scenario()) == pytest.approx([20_000, 5_000], rel=0.02)
+
+
+async def rolled_back(e: Engine, count: int) -> None:
+    async with e.conn.transaction(force_rollback=True):
+        await bulk(e, count)
+
+
+async def bulk(e: Engine, count: int, task: str = "a") -> None:
     await e.all(
-        "SELECT count(*) FROM queueworker.enqueue_many('mail', 'a',"
+        "SELECT count(*) FROM queueworker.enqueue_many('mail', %s,"
         " ARRAY(SELECT '{}'::jsonb FROM generate_series(1, %s)))",
+        task,
         count,
     )

@@ -6,9 +6,26 @@ from tests.support.engine import Engine, engine, load, succeed
 from tests.support.postgres import Connection, has_waiter
 from tests.support.waiting import wait_until
 
+from queueworker.store import LagRow
+
 pytestmark = pytest.mark.postgres
 
 AGED = "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
+HELD_S = "SELECT extract(epoch FROM held_until - looked_at)::float8 FROM queueworker.rescue_state"
+SILENT = (
+    "UPDATE queueworker.worker SET renewed_at = renewed_at - interval '1 min',"
+    " expires_at = expires_at - interval '1 min' WHERE id = %s RETURNING id"
+)
+# As if the server's clock stood so much later: all that it wrote lies further back.
+TIME_PASSES = """
+WITH moved AS (
+  UPDATE queueworker.worker SET renewed_at = renewed_at - make_interval(secs => %(seconds)s),
+    expires_at = expires_at - make_interval(secs => %(seconds)s)
+)
+UPDATE queueworker.rescue_state SET looked_at = looked_at - make_interval(secs => %(seconds)s),
+  scan_at = scan_at - make_interval(secs => %(seconds)s),
+  held_until = held_until - make_interval(secs => %(seconds)s)
+"""
 
 
 async def die(e: Engine, limit: int = 1, started: int | None = None) -> list[int]:
@@ -136,15 +153,18 @@ def test_the_third_crash_makes_a_dead_letter(dsn: str) -> None:
     assert crashes == 3
 
 
-def test_an_ended_lease_cannot_be_renewed(dsn: str) -> None:
+def test_a_lease_goes_on_when_it_is_renewed_late_until_somebody_ends_it(dsn: str) -> None:
     async def scenario() -> list[bool]:
         async with engine(dsn) as e:
             worker = await e.worker()
             alive = [(await e.store.renew(worker, 15, load())).alive]
             await e.expire(worker)
+            alive.append((await e.store.renew(worker, 15, load())).alive)
+            await e.expire(worker)
+            await e.store.rescue()
             return [*alive, (await e.store.renew(worker, 15, load())).alive]
 
-    assert asyncio.run(scenario()) == [True, False]
+    assert asyncio.run(scenario()) == [True, True, False]
 
 
 def test_a_claim_made_after_the_lease_was_taken_away_is_rescued_too(dsn: str) -> None:
@@ -164,8 +184,8 @@ def test_two_rescuers_at_once_give_each_job_back_once(dsn: str) -> None:
     async def scenario() -> tuple[int, list[int]]:
         async with engine(dsn) as e:
             await e.enqueue(50)
-            for _ in range(10):
-                await die(e, 5)
+            for _ in range(2):
+                await die(e, 25)
 
             async def rescue() -> int:
                 async with engine(dsn) as other:
@@ -176,6 +196,101 @@ def test_two_rescuers_at_once_give_each_job_back_once(dsn: str) -> None:
             return sum(counts), [job.crash_count for job in jobs]
 
     assert asyncio.run(scenario()) == (50, [1] * 50)
+
+
+@pytest.mark.parametrize(("dead", "of"), [(1, 4), (2, 2), (2, 12)])
+def test_the_jobs_of_a_few_dead_workers_are_given_back_at_once(
+    dsn: str, dead: int, of: int
+) -> None:
+    async def scenario() -> int:
+        async with engine(dsn) as e:
+            await e.enqueue(of)
+            workers = [await e.worker() for _ in range(of)]
+            for worker in workers:
+                await e.claim(worker)
+            for worker in workers[:dead]:
+                await e.expire(worker)
+            return await e.store.rescue()
+
+    assert asyncio.run(scenario()) == dead
+
+
+def test_many_leases_over_at_once_are_held_for_a_renewal_and_then_rescued(dsn: str) -> None:
+    async def scenario() -> tuple[list[int], int]:
+        async with engine(dsn) as e:
+            await e.enqueue(5)
+            workers = [await e.worker(ttl_s=30) for _ in range(5)]
+            for worker in workers:
+                await e.claim(worker)
+            for worker in workers[:3]:
+                await e.all(SILENT, worker)
+            rescued = [await e.store.rescue(), await e.store.rescue()]
+            held_s = await e.one(HELD_S)
+            await e.conn.execute(TIME_PASSES, {"seconds": held_s + 0.1})
+            return [*rescued, await e.store.rescue()], held_s
+
+    rescued, held_s = asyncio.run(scenario())
+
+    assert rescued == [0, 0, 3]
+    assert held_s == pytest.approx(30 / 3 + 1, abs=1)
+
+
+def test_a_clock_that_is_set_forward_costs_no_lease(dsn: str) -> None:
+    async def scenario() -> tuple[list[int], list[bool], LagRow, dict[str, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(2)
+            workers = [await e.worker(ttl_s=15) for _ in range(2)]
+            for worker in workers:
+                await e.claim(worker)
+            rescued = [await e.store.rescue()]
+            await e.conn.execute(TIME_PASSES, {"seconds": 3600})
+            rescued.append(await e.store.rescue())
+            during = await e.lag()
+            # One dies meanwhile; the other renews, late by the clock and in time by its own.
+            alive = [(await e.store.renew(workers[0], 15, load(busy=1))).alive]
+            rescued.append(await e.store.rescue())
+            await e.conn.execute(TIME_PASSES, {"seconds": 6.1})
+            rescued.append(await e.store.rescue())
+            return rescued, alive, during, await e.states()
+
+    rescued, alive, during, states = asyncio.run(scenario())
+
+    assert rescued == [0, 0, 0, 1]
+    assert alive == [True]
+    assert (during.workers, during.ready) == (2, 0)
+    assert states == {"running": 1, "ready": 1}
+
+
+def test_a_clock_that_is_set_back_keeps_no_dead_worker_alive(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            await e.claim(await e.worker(ttl_s=15))
+            await e.store.rescue()
+            await e.conn.execute(TIME_PASSES, {"seconds": -3600})
+            rescued = [await e.store.rescue()]
+            await e.conn.execute(TIME_PASSES, {"seconds": 8})
+            rescued.append(await e.store.rescue())
+            await e.conn.execute(TIME_PASSES, {"seconds": 8})
+            return [*rescued, await e.store.rescue()]
+
+    assert asyncio.run(scenario()) == [0, 0, 1]
+
+
+def test_the_operator_ends_leases_also_while_rescue_holds_back(dsn: str) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with engine(dsn) as e:
+            await e.enqueue(4)
+            for number in range(4):
+                worker = await e.worker(pod=f"mail-{number}")
+                await e.claim(worker)
+                await e.expire(worker)
+            await e.conn.execute(AGED)
+            return await e.store.rescue(), await e.one(
+                "SELECT queueworker.end_lease(ARRAY['mail-0', 'mail-2'])"
+            )
+
+    assert asyncio.run(scenario()) == (0, 2)
 
 
 def test_ending_the_lease_of_a_pod_gives_its_jobs_back_at_once(dsn: str) -> None:

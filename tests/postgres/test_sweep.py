@@ -1,8 +1,17 @@
 import asyncio
+import time
 
 import psycopg
 import pytest
+from tests.support.backlog import lane, schedule
 from tests.support.engine import engine, release, retry, succeed
+from tests.support.postgres import Connection
+from tests.support.waiting import wait_until
+
+from queueworker.claim import Pace, Source
+from queueworker.dsn import Dsn
+from queueworker.link import Link
+from queueworker.sweep import Sweeper
 
 pytestmark = pytest.mark.postgres
 
@@ -209,3 +218,63 @@ def test_a_server_clock_that_was_set_back_stops_no_sweep(dsn: str) -> None:
             ), await e.one("SELECT due_from <= clock_timestamp() FROM queueworker.queue")
 
     assert asyncio.run(scenario()) == (1, True)
+
+
+def test_a_burst_of_due_jobs_is_claimable_batch_by_batch(dsn: str, conn: Connection) -> None:
+    async def scenario() -> tuple[list[int], int, dict[str, int]]:
+        async with engine(dsn) as e, engine(dsn) as other:
+            lane(conn, "mail")
+            schedule(conn, "mail", 12_000, after_s=-864_001.0)
+            worker = await e.worker()
+            promoted = [(await e.sweep())[0].promoted]
+            # The rest is promoted while the first are claimed.
+            claimed = len(await other.claim(worker, 100))
+            while promoted[-1] == promoted[0]:
+                promoted.append(await e.store.promote_more(e.queue.id))
+            return promoted, claimed, await e.states()
+
+    promoted, claimed, states = asyncio.run(scenario())
+
+    assert promoted == [5000, 5000, 2000]
+    assert claimed == 100
+    assert states == {"ready": 11_900, "running": 100}
+
+
+def test_a_worker_promotes_a_burst_of_100_000_due_jobs_within_seconds(
+    dsn: str, conn: Connection
+) -> None:
+    lane(conn, "mail")
+    lane(conn, "news")
+    schedule(conn, "mail", 100_000, after_s=-864_001.0)
+
+    async def scenario() -> tuple[float, int]:
+        link = Link(Dsn.parse(dsn), "test")
+        pace = Pace(poll_s=1.0)
+        found: list[str] = []
+        async with engine(dsn) as e:
+            queues = [await e.store.queue(name) for name in ("mail", "news")]
+        sources = [Source(queue, 1, pace) for queue in queues]
+        sweeper = Sweeper(link, sources, ["a"], found.append)
+        began_s = time.monotonic()
+        sweeping = asyncio.create_task(sweeper.run())
+        await asyncio.to_thread(
+            wait_until, lambda: not scheduled(conn), within_s=60, what="all jobs are promoted"
+        )
+        took_s = time.monotonic() - began_s
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        await link.close()
+        return took_s, found.count("mail")
+
+    took_s, times_found = asyncio.run(scenario())
+
+    assert took_s < 30  # some 2 s on a quiet machine
+    assert times_found >= 20  # the claimer hears of each batch
+    assert conn.execute("SELECT count(*) FROM queueworker.job WHERE pos > 0").fetchone() == (
+        100_000,
+    )
+
+
+def scheduled(conn: Connection) -> int:
+    row = conn.execute("SELECT count(*) FROM queueworker.job WHERE pos IS NULL").fetchone()
+    return int(row[0]) if row else 0

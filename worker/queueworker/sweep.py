@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 EVERY_S = 1.0
 SWEEP_TIMEOUT_S = 30.0
 MAINTAIN_EVERY_S = 60.0
+FULL_BATCH = 5000
 
 
 class Swept(Protocol):
@@ -68,7 +69,8 @@ class Sweeper:
             await self._wait()
 
     async def sweep(self) -> None:
-        """Sweep all queues once."""
+        """Sweep all queues once; where a burst is due, go on for a second."""
+        bursts = []
         for queue in self._queues:
             await self._learn(queue)
             rows = await self._link.call(
@@ -77,6 +79,18 @@ class Sweeper:
             )
             if queue.swept(rows, time.monotonic()):
                 self._found(queue.queue.name)
+            if any(row.promoted >= FULL_BATCH for row in rows):
+                bursts.append(queue)
+        end_s = time.monotonic() + EVERY_S
+        while bursts and time.monotonic() < end_s:
+            bursts = [queue for queue in bursts if await self._promote(queue)]
+
+    async def _promote(self, queue: Swept) -> bool:
+        """Promote one batch of a burst, which is claimable at once; give whether there is more."""
+        count = await self._link.call(lambda store: store.promote_more(queue.queue.id))
+        if count:
+            self._found(queue.queue.name)
+        return count >= FULL_BATCH
 
     async def _learn(self, queue: Swept) -> None:
         name = queue.queue.name

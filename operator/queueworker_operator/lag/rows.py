@@ -25,7 +25,11 @@ class Checked:
 
     def counts(self, name: str) -> tuple[int, ...]:
         """Give a list of whole numbers; NULL is the empty list."""
-        return tuple(count(self.of, name, value) for value in self.row[name] or ())
+        values = self.row[name] or ()
+        # A thousand rows a second have a hundred numbers each: the good case is told at once.
+        if set(map(type, values)) <= {int} and min(values, default=0) >= 0:
+            return tuple(values)
+        return tuple(count(self.of, name, value) for value in values)
 
     def counts_by_name(self, name: str) -> Mapping[str, int]:
         """Give an object of whole numbers; NULL is the empty one."""

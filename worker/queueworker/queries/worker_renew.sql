@@ -1,4 +1,5 @@
--- Lengthen a lease that is not over, and report the load; no row = the lease is lost. By primary key.
+-- Lengthen a lease that nobody has ended, and report the load; no row = the lease is lost. By primary
+-- key. Its jobs are given away only after its row is gone: until then a late renewal harms nobody.
 -- A worker of one queue need not tell its load per queue.
 UPDATE queueworker.worker AS w
 SET expires_at = clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
@@ -25,5 +26,4 @@ SET expires_at = clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
     )
   END
 WHERE w.id = %(id)s::uuid
-  AND w.expires_at > clock_timestamp()
 RETURNING w.drain

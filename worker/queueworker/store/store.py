@@ -67,7 +67,7 @@ class Store(Administration):
         )
 
     async def renew(self, worker_id: UUID, ttl_s: float, load: WorkerLoad) -> Renewal:
-        """Lengthen the lease and report the load; an ended lease cannot be renewed."""
+        """Lengthen the lease and report the load; one that was ended cannot be renewed."""
         rows = await self.fetch(
             statement("worker_renew"),
             {
@@ -165,6 +165,10 @@ class Store(Administration):
         """Promote due jobs, raise floors, rescue, roll counters up; once a second per queue."""
         parameters = {"queue_id": queue_id, "lanes": list(lane_ids)}
         return await self.rows_of(SweptLane, statement("sweep"), parameters)
+
+    async def promote_more(self, queue_id: int) -> int:
+        """Promote the next batch of due jobs after a sweep whose batch was full; give how many."""
+        return int(await self.fetch_value(statement("promote_more"), {"queue_id": queue_id}))
 
     async def rescue(self) -> int:
         """Give back the jobs of all workers whose lease is over; give how many."""

@@ -9,7 +9,7 @@ SELECT
   running,
   scheduled,
   dead,
-  due_5s,
+  CASE WHEN due_300s > 0 THEN due_5s END AS due_5s,
   enqueued_total,
   promoted_total,
   retried_total,
