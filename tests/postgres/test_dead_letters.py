@@ -151,7 +151,7 @@ def test_a_selection_is_counted_first_and_changed_only_with_a_yes(
     assert len(listed(dsn)) == 3
 
     purged = run_command(dsn, "dead", "purge", *some, "--error", "other", "--yes")
-    assert purged.stdout.startswith("1 dead letters of mail")
+    assert purged.stdout == "1 dead letters of mail of task b with error 'other' were deleted\n"
     assert listed(dsn) == [ids[1], ids[0]]
     retried = run_command(dsn, "dead", "retry", *some, "--yes")
     assert retried.stdout.startswith("1 dead letters of mail")

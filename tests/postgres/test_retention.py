@@ -383,6 +383,18 @@ def test_errors_go_with_age_but_not_those_of_dead_letters_and_waiting_jobs(
     assert next_day == sorted([waiting, 8])
 
 
+def test_errors_of_one_moment_are_looked_at_once_in_many_rounds(conn: Connection) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'a') FROM generate_series(1, 25)")
+    conn.execute(
+        "INSERT INTO queueworker.failure (job_id, queue_id, attempt, token, kind, error, failed_at)"
+        " SELECT id, 1, 1, 1, 'error', 'no luck', now() - interval '20 days' FROM queueworker.job"
+    )
+    call = "SELECT failures_deleted, has_more FROM queueworker.maintain(true, 10)"
+    rounds = [conn.execute(call).fetchone() for _ in range(3)]
+
+    assert rounds == [(0, True), (0, True), (0, False)]
+
+
 def test_dead_letters_are_kept_for_ever_unless_their_queue_says_how_long(
     dsn: str, conn: Connection
 ) -> None:

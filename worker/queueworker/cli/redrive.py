@@ -31,6 +31,7 @@ class Order:
     """What a command line asks for: an action on a selection, or on jobs by id."""
 
     action: Action
+    words: str
     selection: Selection
     ids: Sequence[int]
     counts: Sequence[DeadCount]
@@ -66,7 +67,7 @@ def add_to_dead(actions: Commands) -> None:
 def _run(arguments: argparse.Namespace, action: Action) -> int:
     order = ask(lambda store: _order(store, arguments, action))
     if not order.total:
-        print(f"no dead letters {described(order.selection)}")
+        print(f"no dead letters {order.words}")
         return 0
     is_named = action is Action.RETRY and bool(order.ids)
     if not (arguments.yes or is_named or _agreed(order)):
@@ -74,7 +75,7 @@ def _run(arguments: argparse.Namespace, action: Action) -> int:
         return 1
     changed, conflicts = ask(lambda store: _carry_out(store, order))
     done = "are ready again" if action is Action.RETRY else "were deleted"
-    print(f"{changed} dead letters {described(order.selection)} {done}".replace("  ", " "))
+    print(f"{changed} dead letters {order.words} {done}".replace("  ", " "))
     for conflict in conflicts[:SHOWN_CONFLICTS]:
         print(
             f"job {conflict.id} stays dead: job {conflict.taken_by} has its unique key"
@@ -91,16 +92,16 @@ async def _order(store: Store, arguments: argparse.Namespace, action: Action) ->
         await require(store, arguments.queue)
     now = await store.now()
     selection = selected(arguments, now)
+    words = described(selection)
     if arguments.id:
         await _require_dead(store, arguments.id, selection)
-        return Order(action=action, selection=selection, ids=arguments.id, counts=())
+        return Order(action=action, words=words, selection=selection, ids=arguments.id, counts=())
     if selection.queue is None:
         raise InvalidSetting("say which dead letters: --queue, or --id")
     # Only what is counted is changed: not what dies meanwhile.
     selection = replace(selection, until=selection.until or now)
-    return Order(
-        action=action, selection=selection, ids=(), counts=await store.dead_count(selection)
-    )
+    counts = await store.dead_count(selection)
+    return Order(action=action, words=words, selection=selection, ids=(), counts=counts)
 
 
 async def _require_dead(store: Store, ids: Sequence[int], selection: Selection) -> None:
@@ -121,7 +122,7 @@ def _agreed(order: Order) -> bool:
     if order.counts:
         rows = [(count.task, count.kind, count.jobs) for count in order.counts]
         print(table([("TASK", "KIND", "JOBS"), *rows]))
-    what = f"{order.action.value} {order.total} dead letters {described(order.selection)}".rstrip()
+    what = f"{order.action.value} {order.total} dead letters {order.words}".rstrip()
     if not sys.stdin.isatty():
         raise InvalidSetting(f"this would {what}; add --yes")
     return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}

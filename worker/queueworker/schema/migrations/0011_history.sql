@@ -57,10 +57,13 @@ FOR EACH ROW EXECUTE FUNCTION queueworker.remember_worker();
 CREATE TABLE queueworker.maintenance (
   is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
   maintained_at timestamptz NOT NULL DEFAULT '-infinity',
-  failures_up_to timestamptz NOT NULL DEFAULT '-infinity', -- errors up to here were looked at ...
+  failures_up_to timestamptz NOT NULL DEFAULT '-infinity', -- errors up to here (and this id) were looked at ...
+  failures_up_to_id bigint NOT NULL DEFAULT 0,
   failures_anew_at timestamptz NOT NULL DEFAULT '-infinity' -- ... and all are looked at again from then
 );
 INSERT INTO queueworker.maintenance DEFAULT VALUES;
+DROP INDEX queueworker.failure_age;
+CREATE INDEX failure_age ON queueworker.failure (failed_at, id);
 
 CREATE FUNCTION queueworker.finished_days() RETURNS TABLE (part text, ends_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, queueworker, pg_temp
@@ -202,17 +205,19 @@ AS $$
 DECLARE
   upkeep queueworker.maintenance;
   last_at timestamptz;
+  last_id bigint;
 BEGIN
   SELECT * INTO upkeep FROM maintenance;
   IF clock_timestamp() > upkeep.failures_anew_at THEN
     upkeep.failures_up_to := '-infinity';
+    upkeep.failures_up_to_id := 0;
     upkeep.failures_anew_at := clock_timestamp() + interval '1 day';
   END IF;
   WITH old AS MATERIALIZED (
     SELECT f.id, f.job_id, f.queue_id, f.failed_at FROM failure AS f
-    WHERE f.failed_at >= upkeep.failures_up_to
+    WHERE (f.failed_at, f.id) > (upkeep.failures_up_to, upkeep.failures_up_to_id)
       AND f.failed_at < clock_timestamp() - (SELECT min(failures_for) FROM queue)
-    ORDER BY f.failed_at LIMIT most
+    ORDER BY f.failed_at, f.id LIMIT most
   ), gone AS (
     DELETE FROM failure AS f USING old AS o, queue AS q
     WHERE f.id = o.id AND q.id = o.queue_id
@@ -221,9 +226,11 @@ BEGIN
       AND NOT EXISTS (SELECT FROM job AS j WHERE j.id = o.job_id AND j.queue_id = o.queue_id)
     RETURNING f.id
   )
-  SELECT (SELECT count(*) FROM gone), count(*), max(failed_at) INTO expired, looked_at, last_at FROM old;
-  UPDATE maintenance SET failures_up_to = greatest(upkeep.failures_up_to, last_at),
-    failures_anew_at = upkeep.failures_anew_at;
+  SELECT (SELECT count(*) FROM gone), count(*), (array_agg(failed_at ORDER BY failed_at DESC, id DESC))[1],
+    (array_agg(id ORDER BY failed_at DESC, id DESC))[1]
+  INTO expired, looked_at, last_at, last_id FROM old;
+  UPDATE maintenance SET failures_up_to = coalesce(last_at, upkeep.failures_up_to),
+    failures_up_to_id = coalesce(last_id, upkeep.failures_up_to_id), failures_anew_at = upkeep.failures_anew_at;
 END $$;
 
 -- Names of workers that nothing can mention any more.
