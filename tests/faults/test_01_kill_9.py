@@ -33,6 +33,7 @@ def test_row_01_a_killed_workers_jobs_run_elsewhere_under_a_larger_token(
     assert took_s <= SHORT_TTL_S + 1 + NOISE_S
 
 
+@pytest.mark.slow_fault
 @pytest.mark.parametrize("seed", [1])
 def test_row_01_random_kills_lose_nothing_and_leave_one_effect_a_job(
     dsn: str, bench: Bench, seed: int

@@ -10,6 +10,7 @@ from tests.support.fault_workers import is_running, short
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
+SLOW = pytest.mark.slow_fault
 NOISE_S = 0.1  # one look at the jobs takes some milliseconds, and other things run here
 CHILD_START_S = 2.0  # the first process job of a worker waits for a Python to start
 BACKENDS = (
@@ -36,7 +37,16 @@ def test_row_02_a_short_job_is_finished_and_the_worker_leaves_with_0(
     assert failures(bench) == 0
 
 
-@pytest.mark.parametrize("task", ["nap", "stubborn", "thread_nap", "spin_process", "spin"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "nap",
+        "spin",
+        pytest.param("stubborn", marks=SLOW),
+        pytest.param("thread_nap", marks=SLOW),
+        pytest.param("spin_process", marks=SLOW),
+    ],
+)
 def test_row_03_a_long_job_is_given_back_before_sigkill_and_runs_elsewhere_within_a_second(
     dsn: str, bench: Bench, task: str
 ) -> None:

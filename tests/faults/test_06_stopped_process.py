@@ -3,6 +3,7 @@
 import re
 import signal
 
+import pytest
 from tests.support.fault_workers import SHORT_TTL_S, refused, short
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
@@ -44,6 +45,7 @@ def test_row_06_the_effect_of_a_stopped_worker_is_rolled_back_and_counted(
     assert bench.crash_count(job) == -1
 
 
+@pytest.mark.slow_fault
 def test_row_06_the_late_result_of_a_thread_is_refused(dsn: str, bench: Bench) -> None:
     (job,) = bench.enqueue("thread_nap", seconds=4.0, max_attempts=5)
     with short(dsn) as zombie:

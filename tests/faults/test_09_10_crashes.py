@@ -9,6 +9,7 @@ from tests.support.fault_workers import is_running, short
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench
 
+SLOW = pytest.mark.slow_fault
 LIMIT_BYTES = 1 << 30
 
 
@@ -29,7 +30,10 @@ def test_row_09_a_job_that_finds_no_memory_fails_and_its_worker_goes_on(
     assert "MemoryError" in bench.one("SELECT error FROM queueworker.dead_job")
 
 
-@pytest.mark.parametrize("task", ["crash", "crash_at_once", "crash_thread"])
+@pytest.mark.parametrize(
+    "task",
+    ["crash_at_once", *(pytest.param(task, marks=SLOW) for task in ("crash", "crash_thread"))],
+)
 def test_row_10_a_job_that_takes_its_worker_down_is_dead_after_the_third_crash(
     dsn: str, bench: Bench, task: str
 ) -> None:
