@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the reference pages of the command lines and of the metrics from the code.
+"""Write the reference pages of the command lines, the metrics and the Python API from the code.
 
-hack/docs_commands.py            write docs/reference/{cli,metrics}.md
+hack/docs_commands.py            write docs/reference/{cli,metrics,python}.md
 hack/docs_commands.py --check    write nothing; exit 1 and name the pages that are not up to date
 """
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from docs_python import python_page
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.registry import Collector
 
@@ -92,6 +93,7 @@ def metrics_page() -> str:
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them."""
     made = {PAGES / "cli.md": command_page(), PAGES / "metrics.md": metrics_page()}
+    made[PAGES / "python.md"] = MADE + python_page()
     if "--check" not in arguments:
         for path, text in made.items():
             path.write_text(text)

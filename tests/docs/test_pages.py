@@ -13,6 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
+import queueworker
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -73,6 +75,14 @@ def test_the_pages_made_from_the_code_are_up_to_date() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_on_the_python_page() -> None:
+    page = (ROOT / "docs/reference/python.md").read_text()
+    names = [name for name in queueworker.__all__ if f"### {name}\n" not in page]
+
+    assert len(queueworker.__all__) > 20
+    assert [name for name in names if f"\n| `{name}` |" not in page] == []
 
 
 def queue_workers() -> Iterator[tuple[Block, dict[str, object]]]:

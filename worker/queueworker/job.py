@@ -52,12 +52,13 @@ class Job:
             TypeError: an option is not a field of `Job`.
         """
         other = replace(self, **options)
-        return other if "args" in options else other.with_json(self.args_json)
+        return other if "args" in options else with_json(other, self.args_json)
 
-    def with_json(self, args_json: str) -> "Job":
-        """Remember the JSON text of the arguments; for a job that nobody else has seen yet."""
-        object.__setattr__(self, "args_json", args_json)
-        return self
+
+def with_json(job: Job, args_json: str) -> Job:
+    """Let a job that nobody else has seen yet remember the JSON text of its arguments."""
+    object.__setattr__(job, "args_json", args_json)
+    return job
 
 
 class ClaimedJob(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Generic, ParamSpec, TypeVar
 from typing_extensions import override
 
 from queueworker.errors import DuplicateTask, InvalidCall, TaskError, UnknownTask
-from queueworker.job import Job, Policy
+from queueworker.job import Job, Policy, with_json
 from queueworker.payload import encode
 from queueworker.retry import Backoff, exponential
 from queueworker.unique import Unique, key_maker
@@ -76,7 +76,7 @@ class Task(Generic[P, R]):
         bound = self.bind(*args, **kwargs)
         text = _json(self.name, bound)
         options = self.options
-        return Job(
+        job = Job(
             task=self.name,
             queue=options.queue,
             args=bound,
@@ -85,7 +85,8 @@ class Task(Generic[P, R]):
             timeout_s=options.timeout_s,
             unique_key=None if self._unique is None else self._unique(bound),
             on_duplicate=options.on_duplicate,
-        ).with_json(text)
+        )
+        return with_json(job, text)
 
     def run(self, *args: object, **kwargs: object) -> R:
         """Call the function directly, without a queue; a context is given like any argument."""
