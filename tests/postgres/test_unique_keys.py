@@ -1,6 +1,7 @@
 """Unique keys: one job with a key waits or runs; the policy decides about the second."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 from tests.support.engine import engine, retry, succeed
-from tests.support.postgres import Connection
+from tests.support.postgres import Connection, has_waiter
+from tests.support.waiting import wait_until
 
 from queueworker import App, DuplicateJob, EnqueueRefused, Job
 
@@ -94,11 +96,11 @@ def test_a_replaced_job_of_another_priority_enters_its_lane_anew(dsn: str) -> No
             claimed = await e.claim(worker, 10)
             await e.store.complete(e.queue, [succeed(each) for each in claimed])
             lag = await e.lag()
-            return [each.args for each in claimed], lag.ready, lag.enqueued_total
+            return [json.loads(each.args) for each in claimed], lag.ready, lag.enqueued_total
 
     order, ready, enqueued = asyncio.run(scenario())
 
-    assert order == [b'{"n": 2}', b"{}", b"{}", b"{}"]
+    assert order == [{"n": 2}, {}, {}, {}]
     assert (ready, enqueued) == (0, 4)
 
 
@@ -259,7 +261,7 @@ def test_no_accepted_replacement_is_lost_beside_a_busy_worker(dsn: str) -> None:
                 while not done.is_set() or await e.one("SELECT count(*) FROM queueworker.job"):
                     await e.sweep()
                     claimed = await e.claim(worker, 5)
-                    ran.extend(int(each.args[6:-1]) for each in claimed)
+                    ran.extend(json.loads(each.args)["n"] for each in claimed)
                     await e.store.complete(e.queue, [succeed(each) for each in claimed])
 
         async with asyncio.timeout(60):
@@ -316,3 +318,84 @@ def test_a_batch_may_give_each_job_its_time_and_its_key(dsn: str, conn: Connecti
     assert [stored[i] for i in ids if i] == [
         ("ready", "0"), ("scheduled", "1"), ("scheduled", "2"), ("ready", "4"),
     ]  # fmt: skip
+
+
+def test_a_job_that_is_being_claimed_is_waited_for_and_then_left_alone(
+    dsn: str, conn: Connection
+) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'a', '{\"n\": 1}', unique_key => 'k')")
+    with psycopg.connect(dsn) as claimer, ThreadPoolExecutor(1) as threads:
+        claimer.execute("UPDATE queueworker.job SET token = 1, attempt = 1")
+        replacing = threads.submit(enqueue_alone, dsn, job(2, on_duplicate="replace"))
+        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        claimer.commit()
+
+        assert replacing.result(10) is None
+    assert [(row[1], row[-1]) for row in rows(conn)] == [("running", "1")]
+
+
+def test_a_batch_takes_its_keys_in_their_order_whatever_order_its_jobs_have(
+    dsn: str, conn: Connection
+) -> None:
+    def batch() -> list[int | None]:
+        with psycopg.connect(dsn, autocommit=True) as mine:
+            jobs = [job(0, unique_key="k2"), job(0, unique_key="k1")]
+            return app.enqueue_many_sync(jobs, mine, on_duplicate=policy)
+
+    conn.execute("SELECT queueworker.enqueue('mail', 'a')")
+    policies: tuple[Any, ...] = ("keep", "replace")
+    for policy in policies:
+        conn.execute("DELETE FROM queueworker.job")
+        with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as threads:
+            app.enqueue_sync(job(1, unique_key="k1"), other)
+            waiting = threads.submit(batch)
+            wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked batch", every_s=0.02)
+            app.enqueue_sync(job(1, unique_key="k2"), other)  # would close the circle
+            other.commit()
+            waiting.result(10)
+        wanted = "1" if policy == "keep" else "0"
+        assert [row[-1] for row in rows(conn)] == [wanted, wanted]
+
+
+def test_a_position_that_was_drawn_for_a_taken_key_is_no_arrival(
+    dsn: str, conn: Connection
+) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'a')")  # makes the lane
+    with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as threads:
+        app.enqueue_sync(job(1), other)
+        waiting = threads.submit(enqueue_alone, dsn, job(2))
+        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        other.commit()
+
+        assert waiting.result(10) is None
+    total = conn.execute(
+        "SELECT enqueued_total FROM queueworker.queue_lag(ARRAY['mail'])"
+    ).fetchone()
+
+    assert total == (2,)
+
+
+def test_entries_and_exits_of_the_ready_jobs_balance_over_replacements(
+    dsn: str, conn: Connection
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as mine:
+        for priority in (0, 1, 2, 2):
+            app.enqueue_many_sync(
+                [job(n, unique_key=f"k{n}", priority=priority) for n in range(5)],
+                mine,
+                on_duplicate="replace",
+            )
+        app.enqueue_sync(job(unique_key="k0"), mine, delay_s=60, on_duplicate="replace")
+    balance = conn.execute(
+        "SELECT pg_sequence_last_value(position_sequence) - (id::bigint << 40)"
+        " - pg_sequence_last_value(claimed_sequence),"
+        " pg_sequence_last_value(position_sequence) - (id::bigint << 40)"
+        " - pg_sequence_last_value(requeued_sequence) FROM queueworker.queue"
+    ).fetchone()
+
+    assert balance == (4, 5)
+
+
+def enqueue_alone(dsn: str, one: Job) -> int | None:
+    with psycopg.connect(dsn, autocommit=True) as mine:
+        return app.enqueue_sync(one, mine)
