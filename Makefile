@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JSON   ?=
+RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults lint types docs lock wheel clean bench-drain
+.PHONY: help venv demo test faults lint types docs lock wheel clean bench bench-drain bench-full
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +29,19 @@ lint: venv ## formatting, rules, types, import contracts, dead code, dependencie
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
 	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py
 
+bench: venv ## the short table beside four rivals (10 minutes or less, once 2 more to install them)
+	@$(BIN)/python -m benchmarks drain --rivals $(RIVALS) --processes 1,2 --repeats 2 --short --json .bench/drain.json
+	@$(BIN)/python -m benchmarks enqueue --rivals $(RIVALS) --repeats 1 --short --json .bench/enqueue.json
+	@$(BIN)/python -m benchmarks latency --rivals $(RIVALS) --repeats 1 --duration 6 --json .bench/latency.json
+
 bench-drain: venv ## drain 1 and 2 processes beside PGQueuer and Graphile Worker (5 minutes; JSON=FILE keeps the figures)
-	@$(BIN)/python -m benchmarks drain --rivals pgqueuer,graphile --processes 1,2 --json "$(or $(JSON),benchmarks/results/drain.json)"
+	@$(BIN)/python -m benchmarks drain --rivals pgqueuer,graphile --processes 1,2 --json "$(or $(JSON),.bench/drain.json)"
+
+bench-full: venv ## every scenario at full length, for the page (3.5 hours; interrupted, it goes on where it was)
+	@$(BIN)/python -m benchmarks drain --rivals $(RIVALS) --tunings best,default --skip-done
+	@for name in enqueue latency steady; do $(BIN)/python -m benchmarks $$name --rivals $(RIVALS) --skip-done || exit 1; done
+	@for name in snapshot flat lag recovery restarts memory; do $(BIN)/python -m benchmarks $$name --skip-done || exit 1; done
+	@$(BIN)/python -m benchmarks page
 
 lock: venv ## pin all dependencies by hash
 	@hack/lock
@@ -38,6 +50,6 @@ wheel: venv ## build the distribution into dist/
 	@hack/wheel
 
 clean: ## remove what the targets made here (caches outside the tree stay)
-	@rm -rf $(VENV) .demo .cache dist build
+	@rm -rf $(VENV) .demo .bench .cache dist build
 
 include hack/hack.mk

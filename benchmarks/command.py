@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, page
 from benchmarks.errors import BenchmarkError, RivalUnavailable
 from benchmarks.journal import Journal
 from benchmarks.run import Plan, execute
@@ -14,13 +15,18 @@ from benchmarks.scenarios import SCENARIOS, scenario
 from benchmarks.systems import OURS, RIVALS, System, Tuning, system
 from benchmarks.table import table
 
-RESULTS = Path(__file__).parent / "results"
+SHORT = 0.25
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one scenario; give the exit status."""
+    """Run one scenario, or write the page; give the exit status."""
     given = _parser().parse_args(arguments)
+    # By SIGTERM too the server is stopped and its files are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
+        if given.name == "page":
+            print("\n".join(f"written: {path}" for path in page.write()))
+            return 0
         return _run(given)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -29,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     chosen = scenario(given.name)
-    out = given.json or RESULTS / f"{chosen.name}.json"
+    out = given.json or page.RESULTS / f"{chosen.name}.json"
+    if given.skip_done and _is_done(out):
+        print(f"{chosen.name}: {out} is of this commit, skipped", file=sys.stderr)
+        return 0
     plan = Plan(
         scenario=chosen,
         systems=_systems(given, with_rivals=chosen.with_rivals),
@@ -39,6 +48,7 @@ def _run(given: argparse.Namespace) -> int:
             duration_s=given.duration,
             rate_per_s=given.rate,
             size=given.size,
+            share=SHORT if given.short else 1.0,
         ),
         repeats=given.repeats or chosen.repeats,
         is_strict=given.strict,
@@ -53,6 +63,10 @@ def _run(given: argparse.Namespace) -> int:
     print(f"written to {out}", file=sys.stderr)
     failed = [row for row in result["rows"] if row.get("errors")]  # type: ignore[attr-defined]
     return 1 if failed else 0
+
+
+def _is_done(out: Path) -> bool:
+    return out.exists() and json.loads(out.read_text())["commit"] == machine.commit()
 
 
 def _systems(given: argparse.Namespace, *, with_rivals: bool) -> list[System]:
@@ -76,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"scenarios:\n{known}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="a scenario (below)")
+    parser.add_argument("name", metavar="NAME", help="a scenario (below), or page")
     parser.add_argument("--json", type=Path, metavar="OUT", help="where the result is written")
     parser.add_argument(
         "--rivals",
@@ -100,5 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="of timed scenarios")
     parser.add_argument("--rate", type=float, metavar="JOBS_PER_S", help="of timed scenarios")
     parser.add_argument("--size", type=int, metavar="ROWS", help="of scenarios with a backlog")
+    parser.add_argument("--short", action="store_true", help="a quarter of the usual jobs")
+    parser.add_argument("--skip-done", action="store_true", help="skip a result of this commit")
     parser.add_argument("--strict", action="store_true", help="refuse a machine that is busy")
     return parser

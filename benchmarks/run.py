@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError, MachineBusy
 from benchmarks.journal import Journal
 from benchmarks.result import Row, row_of, worst_foreign_load
 from benchmarks.scenario import Options, Sample, Scenario
-from benchmarks.server import SETTINGS, running_server, server_version
+from benchmarks.server import SETTINGS, server_version
 from benchmarks.systems import System
 
 WATCH_S = 0.3
@@ -38,7 +38,7 @@ def execute(plan: Plan, journal: Journal) -> dict[str, object]:
     samples: dict[int, list[Sample]] = {place: [] for place in range(len(cases))}
     failures: dict[int, list[str]] = {place: [] for place in range(len(cases))}
     with ExitStack() as stack:
-        server = stack.enter_context(running_server())
+        server = stack.enter_context(scenario.opened(plan.options))
         version = server_version(server)
         for repeat in range(plan.repeats):
             for place, case in enumerate(cases):

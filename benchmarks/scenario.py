@@ -1,10 +1,11 @@
 """What a scenario is: cases to alternate between, and how to measure one of them once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.server import Server
+from benchmarks.server import Server, running_server
 from benchmarks.systems import System
 
 Sample = dict[str, Any]
@@ -20,6 +21,11 @@ class Options:
     duration_s: float | None = None
     rate_per_s: float | None = None
     size: int | None = None
+    share: float = 1.0  # of each system's own count of jobs
+
+    def jobs_of(self, usual: int) -> int:
+        """Give how many jobs a run takes that usually takes `usual`."""
+        return self.jobs or max(1, round(usual * self.share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,11 @@ class Case:
         return f"{self.system.name}{tuning}, {self.processes} proc{variant}"
 
 
+def fresh_server(_options: Options) -> AbstractContextManager[Server]:
+    """Run a server of its own for this run."""
+    return running_server()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A named measurement. `with_rivals` False measures the product alone."""
@@ -48,8 +59,7 @@ class Scenario:
     measure: Callable[[Server, Case, Options], Sample]
     repeats: int = 3
     with_rivals: bool = True
-    needs_server: bool = True
-    notes: Mapping[str, str] = field(default_factory=dict)
+    opened: Callable[[Options], AbstractContextManager[Server]] = fresh_server
 
 
 def each_system(

@@ -12,11 +12,7 @@ HIDDEN = {"jobs", "seconds"}
 def table(result: Mapping[str, Any]) -> str:
     """Give the result as aligned text."""
     rows: Rows = result["rows"]
-    names = [
-        name
-        for name in dict.fromkeys(name for row in rows for name in row["median"])
-        if name not in HIDDEN
-    ]
+    names = names_of(rows)
     head = ["system", "tuning", "procs", "variant", *names, "ours / it"]
     lines = [head, *[_line(row, names, rows) for row in rows]]
     widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
@@ -32,6 +28,12 @@ def table(result: Mapping[str, Any]) -> str:
         f" {result['commit']}, foreign load up to {result['foreign_load']:.0%}"
     )
     return "\n".join([note, *texts])
+
+
+def names_of(rows: Rows) -> list[str]:
+    """Give the names of the figures that a table shows."""
+    known = dict.fromkeys(name for row in rows for name in row["median"])
+    return [name for name in known if name not in HIDDEN]
 
 
 def ratio(row: Mapping[str, Any], rows: Rows) -> float | None:
@@ -50,7 +52,7 @@ def ratio(row: Mapping[str, Any], rows: Rows) -> float | None:
 
 def _line(row: Mapping[str, Any], names: Sequence[str], rows: Rows) -> list[str]:
     times = ratio(row, rows)
-    figures = [_figure(row["median"].get(name)) for name in names]
+    figures = [figure(row["median"].get(name)) for name in names]
     mark = " !" if row.get("errors") else ""
     return [
         row["system"] + mark,
@@ -62,7 +64,8 @@ def _line(row: Mapping[str, Any], names: Sequence[str], rows: Rows) -> list[str]
     ]
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Give three or four digits."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004  # three digits

@@ -5,6 +5,8 @@ from benchmarks.scenario import Scenario
 from benchmarks.scenarios import (
     drain,
     enqueue,
+    flat,
+    lag,
     latency,
     memory,
     recovery,
@@ -21,6 +23,8 @@ SCENARIOS: dict[str, Scenario] = {
         latency.SCENARIO,
         steady.SCENARIO,
         snapshot.SCENARIO,
+        flat.SCENARIO,
+        lag.SCENARIO,
         recovery.SCENARIO,
         restarts.SCENARIO,
         memory.SCENARIO,

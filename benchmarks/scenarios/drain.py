@@ -26,7 +26,7 @@ def cases(systems: Sequence[System], options: Options) -> list[Case]:
 def measure(server: Server, case: Case, options: Options) -> Sample:
     """Fill, start the workers, wait for the end."""
     system = case.system
-    jobs = options.jobs or system.drain_jobs
+    jobs = options.jobs_of(system.drain_jobs)
     with site(server, system) as place:
         filling = Meter(server, place.conn)
         before_fill = filling.read()

@@ -40,7 +40,7 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
     """Let the producers enqueue at once; the rate is by the slowest one's clock."""
     system, kind = case.system, KINDS[case.variant]
     batch = BATCHES.get(case.variant, 1)
-    jobs = options.jobs or (SINGLE_JOBS if batch == 1 else system.enqueue_jobs)
+    jobs = options.jobs_of(SINGLE_JOBS if batch == 1 else system.enqueue_jobs)
     arguments = {"kind": kind, "count": jobs, "batch": batch}
     with site(server, system) as place:
         meter = Meter(server, place.conn)

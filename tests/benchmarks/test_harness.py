@@ -1,11 +1,16 @@
 """The harness in small: no rival, few jobs, the real server and the real worker."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.command import main
+from benchmarks.journal import Journal
+from benchmarks.scenarios import lag
+
+from queueworker import embedded
 
 pytestmark = pytest.mark.postgres
 PROMISED = {"system", "processes", "jobs_per_s", "client_cpu_us", "server_cpu_us", "wal_bytes"}
@@ -95,6 +100,62 @@ def test_a_workers_memory_and_the_import_are_measured(tmp_path: Path) -> None:
     assert run["rss_mb"] > 10
     assert run["import_ms"] > 1
     assert "psycopg" in run["dependencies"]
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep filled servers for the length of a test."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    yield
+    for path in (tmp_path / "cache").glob("filled-*"):
+        if path.is_dir():
+            embedded.remove(path)
+
+
+@pytest.mark.usefixtures("cached")
+def test_claims_are_timed_beside_three_kinds_of_backlog(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "flat", "--size", "3000", "--jobs", "5")
+
+    assert [row["variant"] for row in rows] == [
+        "empty",
+        "3,000 ready",
+        "3,000 scheduled",
+        "3,000 of another queue",
+    ]
+    assert all(row["median"]["p99_ms"] > 0 for row in rows)
+    assert all(row["median"]["pages"] > 100 for row in rows)
+
+
+@pytest.mark.usefixtures("cached")
+def test_lag_reads_are_timed_and_compared_with_an_exact_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag, "QUEUES", 10)
+
+    many, one, churn = rows_of(tmp_path, "lag", "--size", "3000", "--duration", "2")
+
+    assert (many["variant"], one["variant"]) == ("10 queues", "one of 3,000")
+    assert 0 < one["median"]["p50_ms"] <= one["median"]["p99_ms"]
+    assert churn["median"]["samples"] >= 3
+    assert 0 <= churn["median"]["error_p50_percent"] < 100
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = ["drain", "--processes", "1", "--repeats", "2", "--jobs", "50"]
+    out = tmp_path / "drain.json"
+    monkeypatch.setattr(Journal, "close", lambda _: None)
+    assert main([*limits, "--json", str(out)]) == 0
+    first = json.loads(out.read_text())["rows"][0]["jobs_per_s"]
+    partial = out.with_name("drain.json.partial")
+    partial.write_text("".join(line + "\n" for line in partial.read_text().splitlines()[:2]))
+
+    assert main([*limits, "--json", str(out)]) == 0
+
+    again = json.loads(out.read_text())["rows"][0]["jobs_per_s"]
+    assert again[0] == first[0]
+    assert "kept from the run before" in capsys.readouterr().err
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones(
