@@ -98,6 +98,11 @@ class LeaseKeeper:
         """Tell whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def trouble(self) -> DatabaseError | None:
+        """Give what keeps the lease from being taken or renewed; None when nothing does."""
+        return self._link.trouble if hasattr(self, "_link") else None
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

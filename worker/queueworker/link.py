@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ Work = Callable[[Store], Awaitable[Answer]]
 CALL_TIMEOUT_S = 8.0
 FIRST_DELAY_S = 0.05
 MOST_DELAY_S = 2.0
+# What keeps failing fails again within this time.
+TROUBLE_S = 10.0
 
 
 def backoff_s(failures: int, random_unit: float) -> float:
@@ -40,12 +43,20 @@ class Link:
         self._lock = asyncio.Lock()
         self._conn: psycopg.AsyncConnection | None = None
         self._opened = 0
-        self.trouble: DatabaseError | None = None
+        self._failure: tuple[float, DatabaseError] | None = None
 
     @property
     def opened(self) -> int:
         """Give how often the connection was opened: a change means that a reply may be lost."""
         return self._opened
+
+    @property
+    def trouble(self) -> DatabaseError | None:
+        """Give the failure of the last seconds, whatever else went well meanwhile."""
+        failure = self._failure
+        if failure is None or time.monotonic() - failure[0] > TROUBLE_S:
+            return None
+        return failure[1]
 
     async def connection(self) -> psycopg.AsyncConnection:
         """Give the open connection, for a caller that needs it whole.
@@ -72,12 +83,10 @@ class Link:
             try:
                 conn = await self.connection()
                 async with deadline(conn, timeout_s):
-                    answer = await work(Store(conn, self._open_claims))
+                    return await work(Store(conn, self._open_claims))
             except (DatabaseError, asyncio.CancelledError) as exc:
                 await self._failed(exc)
                 raise
-            self.trouble = None
-            return answer
 
     async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
         """Do one piece of work, again and again until it succeeds."""
@@ -96,7 +105,7 @@ class Link:
             case LockTimeout():
                 LOCK_TIMEOUTS.labels(self._purpose).inc()
             case DatabaseError():
-                self.trouble = exc
+                self._failure = (time.monotonic(), exc)
             case asyncio.CancelledError():
                 pass
         if not isinstance(exc, TransactionConflict | LockTimeout) or not self._is_idle():

@@ -1,5 +1,6 @@
 """The one place where psycopg's errors become ours; only a SQLSTATE and a phrase pass on."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,7 @@ STATES = {
     "42P05": LOST_STATEMENT,
     "57014": "a time limit ended the statement; look for locks and long transactions",
 }
+OBJECT = re.compile(r"(?<=permission denied for )\w+ \w+|queueworker\.\w+")
 CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 # Not errors of operation to psycopg; another connection mends them.
 RECONNECTS = (
@@ -85,13 +87,14 @@ def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
     match exc:
         case psycopg.errors.InsufficientPrivilege():
             return PermissionDenied(
-                f"the database role lacks a right{where}; workers need the role queueworker_worker,"
+                f"the database role lacks a right{_object(exc)}{where}; workers need the role queueworker_worker,"
                 " producers queueworker_enqueue, stats queueworker_reader, other commands the owner"
                 " (to make the roles, run: queueworker migrate --create-roles)"
             )
         case _ if isinstance(exc, MISSING):
             return SchemaMissing(
-                f"the schema queueworker is missing or old{where}; run: queueworker migrate"
+                f"the schema queueworker is missing or old{_object(exc)}{where};"
+                " run: queueworker migrate"
             )
         case _ if isinstance(exc, REFUSED):
             return EnqueueRefused(_refusal(exc, state))
@@ -101,6 +104,12 @@ def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
             return _kind(exc)(_phrase(exc, where, state))
         case _:
             return DatabaseError(f"the database refused a statement{where} ({state})")
+
+
+def _object(exc: psycopg.Error) -> str:
+    """Name the object that is missing or forbidden, where the server's text has it in known form."""
+    found = OBJECT.search(exc.diag.message_primary or "")
+    return f" ({found[0]})" if found else ""
 
 
 def _kind(exc: psycopg.Error) -> type[DatabaseUnavailable]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID
 
-from queueworker.errors import DatabaseUnavailable, SchemaMismatch, SchemaMissing
+from queueworker.errors import DatabaseError, DatabaseUnavailable, SchemaMismatch, SchemaMissing
 from queueworker.link import Link
-from queueworker.schema import latest_version
+from queueworker.schema import check_version
 from queueworker.settings import QueueShare, Settings
+from queueworker.statements import statement
 from queueworker.store import QueueRow, Store, WorkerRow
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ async def queues_when_ready(
     """
 
     async def look(store: Store) -> list[QueueRow]:
-        await _require_version(store)
+        await check_version(store)
+        await _require_indexes(store)
         return [await store.queue(share.name) for share in shares]
 
     told, failures = "", 0
@@ -47,11 +49,28 @@ async def queues_when_ready(
             failures += 1
 
 
-async def _require_version(store: Store) -> None:
-    found, spoken = await store.schema_version(), latest_version()
-    if found != spoken:
-        remedy = "run: queueworker migrate" if found < spoken else "install the newer queueworker"
-        raise SchemaMismatch(f"the schema has version {found}, this code speaks {spoken}; {remedy}")
+async def _require_indexes(store: Store) -> None:
+    missing = await store.fetch(statement("missing_indexes"), {})
+    if missing:
+        shown = ", ".join(f"queueworker.{part} ({columns})" for part, columns in missing)
+        raise SchemaMismatch(
+            f"an index is missing or invalid: {shown}; without it every claim would read the whole"
+            " table. Make it again as the schema's migrations do"
+        )
+
+
+def why_not_ready(
+    said: str | None, links: Sequence[Link], lease_trouble: DatabaseError | None
+) -> str | None:
+    """Say why this worker may not claim, or could not if it tried; None when all is well.
+
+    `said` is the step that it stands at. What a new connection mends is no reason by itself.
+    """
+    if said is not None:
+        return said if lease_trouble is None else f"{said}; {lease_trouble}"
+    troubles = (link.trouble for link in links)
+    lasting = (t for t in troubles if t and not isinstance(t, DatabaseUnavailable))
+    return next((str(trouble) for trouble in lasting), None)
 
 
 def worker_row(settings: Settings, tasks: Sequence[str]) -> WorkerRow:

@@ -26,7 +26,7 @@ from queueworker.worker.guard import Guard
 from queueworker.worker.hand import Hand
 from queueworker.worker.report import Reporter
 from queueworker.worker.shell import look_for_shell
-from queueworker.worker.start import queues_when_ready, worker_row
+from queueworker.worker.start import queues_when_ready, why_not_ready, worker_row
 from queueworker.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,11 @@ class Worker:
         self._watchdog = Watchdog(app.tasks)
         self._why_not_ready: str | None = "starting"
         self._health = HealthServer(
-            port=settings.port, is_live=self._why_not_live, is_ready=lambda: self._why_not_ready
+            port=settings.port,
+            is_live=self._why_not_live,
+            is_ready=lambda: why_not_ready(
+                self._why_not_ready, (self._claims, self._writes), self._keeper.trouble
+            ),
         )
         self._guard = Guard(
             self._hand.drain,
