@@ -1,9 +1,7 @@
 """Row 17: the server's sessions are killed in a loop."""
 
 import time
-from collections.abc import Iterator
 
-import pytest
 from tests.support.worker_process import Bench, WorkerProcess
 
 KILL = (
@@ -11,12 +9,6 @@ KILL = (
     " WHERE datname = current_database() AND application_name LIKE 'queueworker %%'"
 )
 FOR_S = 4.0
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_killed_sessions_lose_nothing_and_repeat_nothing(dsn: str, bench: Bench) -> None:

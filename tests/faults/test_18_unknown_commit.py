@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-from collections.abc import Iterator
 
 import pytest
 from tests.support.fault_proxy import FaultProxy, socket_of, through
@@ -12,12 +11,6 @@ from queueworker import App, Job
 from queueworker.errors import DatabaseUnavailable
 
 ENQUEUE = b"queueworker.enqueue("  # goes out with its parameters, ready to run
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 @pytest.mark.parametrize("must_pass", [True, False], ids=["committed", "lost"])

@@ -27,12 +27,6 @@ def pooled_dsn(dsn: str) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
-
-
 def test_workers_of_a_pooler_run_every_job_once_by_polling(pooled_dsn: str, bench: Bench) -> None:
     with WorkerProcess(pooled_dsn) as one, WorkerProcess(pooled_dsn) as two:
         one.ready(), two.ready()

@@ -1,6 +1,5 @@
 """Row 30: the schema is older or newer than the code, or lacks a right or an index."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -18,12 +17,6 @@ EXPANDED = """
     ALTER TABLE queueworker.queue ADD COLUMN of_the_future int;
     INSERT INTO queueworker.migration (version, name, checksum) VALUES (9999, 'future', 'x');
 """
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 @pytest.fixture
@@ -134,12 +127,6 @@ def test_a_fresh_schema_lacks_nothing(bench: Bench) -> None:
 
     assert bench.conn.execute(statement("missing_indexes")).fetchall() == []
     assert bench.one("SELECT count(DISTINCT part) FROM queueworker.queue") == 1
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_a_table_that_is_gone_is_named(dsn: str, bench: Bench) -> None:

@@ -21,7 +21,8 @@ class Plan:
     """What happens to bytes in both directions.
 
     `loss` is the share of chunks that come `loss_delay_s` later, as TCP shows a lost packet.
-    `cut_after_bytes` counts what a connection has carried: there it ends, inside a message or not.
+    `cut_after_bytes` counts what a connection has carried: there it ends, inside a message or not;
+    up to `cut_spread_bytes` later, by chance.
     """
 
     delay_s: float = 0.0
@@ -29,6 +30,7 @@ class Plan:
     loss_delay_s: float = 0.3
     bytes_per_s: float | None = None
     cut_after_bytes: int | None = None
+    cut_spread_bytes: int = 0
     is_silent: bool = False
     refuses: bool = False
 
@@ -143,7 +145,7 @@ class FaultProxy:
             upstream, onward = await asyncio.open_connection(*self._target)
         both = {writer, onward}
         self._writers |= both
-        carried = [0]
+        carried = [0, self._random.randrange(1000)]
         try:
             await asyncio.gather(
                 self._pump(reader, onward, carried, writer),
@@ -173,7 +175,7 @@ class FaultProxy:
                     return
                 await self._hold_up(len(chunk))
                 carried[0] += len(chunk)
-                limit = self.plan.cut_after_bytes
+                limit = self._limit(carried[1])
                 if limit is not None and carried[0] > limit:
                     sink.write(chunk[: max(0, len(chunk) - (carried[0] - limit))])
                     await sink.drain()
@@ -199,6 +201,12 @@ class FaultProxy:
         if sink is not client:
             sink.close()
         trap.sent.set()
+
+    def _limit(self, per_mille: int) -> int | None:
+        plan = self.plan
+        if plan.cut_after_bytes is None:
+            return None
+        return plan.cut_after_bytes + plan.cut_spread_bytes * per_mille // 1000
 
     async def _hold_up(self, size_bytes: int) -> None:
         plan = self.plan

@@ -141,6 +141,12 @@ class WorkerProcess:
             self.lines.extend(iter(stream.readline, ""))
 
 
+def cpu_s(worker: WorkerProcess) -> float:
+    """Give the time on a processor that a worker has had."""
+    fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
 def probe(port: int, path: str) -> tuple[int, str]:
     """Give the status and the text of a page."""
     try:

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 RENEWALS_PER_TTL = 3
+# A renewal without an answer leaves time for another one over a new connection.
+ANSWERS_PER_TTL = 5
 MARGIN_SHARE = 0.1
 MOST_OFTEN_S = 1.0
 STOP_TIMEOUT_S = 2.0
@@ -159,7 +161,8 @@ class LeaseKeeper:
         worker_id = uuid4()
         before_s = time.monotonic()
         await self._link.call(
-            lambda store: store.register(replace(self._row, id=worker_id)), self._row.ttl_s / 3
+            lambda store: store.register(replace(self._row, id=worker_id)),
+            self._row.ttl_s / ANSWERS_PER_TTL,
         )
         self._is_flagged = False
         self.current = Lease(worker_id=worker_id, ends_at_s=self._end_s(before_s))
@@ -172,7 +175,8 @@ class LeaseKeeper:
         before_s = time.monotonic()
         load = self._worker_load(before_s)
         renewal = await self._link.call(
-            lambda store: store.renew(lease.worker_id, self._row.ttl_s, load), self._row.ttl_s / 3
+            lambda store: store.renew(lease.worker_id, self._row.ttl_s, load),
+            self._row.ttl_s / ANSWERS_PER_TTL,
         )
         LEASE_RENEW.observe(time.monotonic() - before_s)
         if self.current is not lease:

@@ -66,3 +66,11 @@ LISTENING = Gauge(
     "queueworker_listening",
     "1 while notifications are proved to arrive; else the worker polls.",
 )
+OLDEST_TRANSACTION = Gauge(
+    "queueworker_database_oldest_transaction_seconds",
+    "Age of the oldest open transaction: it keeps dead rows, and claims grow slow after hours.",
+)
+TRANSACTION_ID_AGE = Gauge(
+    "queueworker_database_transaction_id_age",
+    "Age of the database's oldest transaction id, in transactions; 2,000 million stop the server.",
+)

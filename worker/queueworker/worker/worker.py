@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
+from queueworker.ages import AgeWatch
 from queueworker.app import App
 from queueworker.cancel import Cancellations
 from queueworker.claim import Claimer, Pace, Source
@@ -113,7 +114,8 @@ class Worker:
         listener = Listener(self._listens, self._claims, self._heard, self._armed)
         self._say("waiting for a lease")
         self._keeper.start()
-        tending = (self._sweeper, listener, self._reporter, self._cancellations)
+        ages = AgeWatch(self._claims)
+        tending = (self._sweeper, listener, self._reporter, self._cancellations, ages)
         for part in (self._completer, *tending, self._claimer):
             self._parts.append(self._group.create_task(part.run()))
 
