@@ -21,7 +21,7 @@ test: venv lint ## every check that needs no root, no cluster and no tool build 
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault" $(TESTS)
 
 faults: venv ## kill, stop, crash, cut and skew all there is: 30 rows in 15 minutes or less (Debian, root); SEED=n ROUNDS=m mixes them at random
-	@hack/packages pgbouncer faketime && $(BIN)/python -m tests.faults$(if $(SEED)$(ROUNDS),.mix $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)))
+	@hack/packages pgbouncer faketime iproute2 nftables && $(BIN)/python -m tests.faults$(if $(SEED)$(ROUNDS),.mix $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)))
 
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
 	@hack/lint

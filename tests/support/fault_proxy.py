@@ -55,12 +55,15 @@ class _Trap:
 
 
 class FaultProxy:
-    """Listens on a port of 127.0.0.1 and forwards to `target`: (host, port), or a socket's path."""
+    """Listens on a port of `host` and forwards to `target`: (host, port), or a socket's path."""
 
-    def __init__(self, target: tuple[str, int] | str, seed: int = 1) -> None:
+    def __init__(
+        self, target: tuple[str, int] | str, seed: int = 1, host: str = "127.0.0.1"
+    ) -> None:
         self.plan = GOOD
         self.accepted = 0
         self.port = 0
+        self.host = host
         self._target = target
         self._random = random.Random(seed)
         self._trap: _Trap | None = None
@@ -72,7 +75,7 @@ class FaultProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = self._in_loop(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._in_loop(asyncio.start_server(self._serve, self.host, 0))
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -81,6 +84,11 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
+
+    def client_ports(self) -> list[int]:
+        """Give the ports of the clients that are connected."""
+        peers = [writer.get_extra_info("peername") for writer in list(self._writers)]
+        return [peer[1] for peer in peers if isinstance(peer, tuple)]
 
     def retarget(self, target: tuple[str, int] | str) -> None:
         """Lead new connections elsewhere."""
@@ -222,7 +230,7 @@ class FaultProxy:
 def through(dsn: str, proxy: FaultProxy) -> str:
     """Give the same database's DSN by way of the proxy."""
     kept = [part for part in dsn.split() if not part.startswith(("host=", "port="))]
-    return " ".join([f"host=127.0.0.1 port={proxy.port}", *kept])
+    return " ".join([f"host={proxy.host} port={proxy.port}", *kept])
 
 
 def socket_of(dsn: str) -> str:

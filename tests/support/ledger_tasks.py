@@ -173,3 +173,32 @@ async def roll_back(ctx: Context) -> None:
 async def report(ctx: Context) -> None:
     record(ctx, "report")
     await asyncio.sleep(0.02)
+
+
+OPEN: list[psycopg.AsyncConnection[object]] = []
+
+
+@app.task(queue="mail", max_attempts=2)
+async def leave_open(ctx: Context) -> None:
+    """Complete the job, and leave the transaction open."""
+    record(ctx, "start")
+    if ctx.attempt == 1:
+        conn = await psycopg.AsyncConnection.connect(os.environ["QUEUEWORKER_DSN"])
+        await ctx.complete(conn)
+        OPEN.append(conn)
+
+
+@app.task(queue="mail", max_attempts=2)
+async def break_off(ctx: Context) -> None:
+    """Complete the job, leave the transaction open, and fail."""
+    await leave_open.run(ctx)
+    raise LookupError
+
+
+@app.task(queue="mail")
+async def end_open(commit: bool) -> None:
+    """End the transactions that were left open."""
+    while OPEN:
+        conn = OPEN.pop()
+        await (conn.commit() if commit else conn.rollback())
+        await conn.close()

@@ -7,12 +7,13 @@ whose answer was lost is repeated: the tokens make that harmless.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
+from queueworker.errors import LockTimeout
 from queueworker.job import ClaimedJob, Transition, TransitionKind
 from queueworker.link import Link
 from queueworker.metrics import JOBS, REFUSED
@@ -26,6 +27,9 @@ DELAY_S, MOST_DELAY_S = 0.003, 0.015
 MANY = 100
 REPORT_EVERY_S = 1.0
 WRITE_TIMEOUT_S = 8.0
+PUT_OFF_S = 1.0
+
+Refused = set[tuple[int, int]]
 
 
 class Queued(Protocol):
@@ -44,6 +48,7 @@ class Outbox:
         self._ids: list[int] = []
         self._tokens: list[int] = []
         self._others: list[Transition] = []
+        self._counted = 0
         self._added = added
 
     def __len__(self) -> int:
@@ -62,6 +67,14 @@ class Outbox:
         self._others.append(transition)
         self._added()
 
+    def put_back(self, settlement: Settlement) -> None:
+        """Write what was taken with a later batch."""
+        self._ids.extend(settlement.ids)
+        self._tokens.extend(settlement.tokens)
+        self._others.extend(settlement.others)
+        self._counted += len(settlement.ids)
+        self._added()
+
     def take(self, now_s: float) -> Settlement | None:
         """Give the next batch to write."""
         most = MOST_A_BATCH
@@ -71,7 +84,9 @@ class Outbox:
         delta = self.tally.take(now_s)
         if not (ids or others or delta):
             return None
-        self._metric.inc(len(ids))
+        counted = min(self._counted, len(ids))
+        self._counted -= counted
+        self._metric.inc(len(ids) - counted)
         return Settlement(ids=ids, tokens=tokens, others=others, delta=delta or NO_DELTA)
 
 
@@ -85,11 +100,13 @@ class Completer:
         self._added = asyncio.Event()
         self._full = asyncio.Event()
         self._written = asyncio.Event()
+        self._put_off = 0
+        self._is_wary = False
 
     @property
     def unwritten(self) -> int:
         """Give how many results the database has not answered for."""
-        return sum(map(len, self._outboxes.values())) + self._in_flight
+        return sum(map(len, self._outboxes.values())) + self._in_flight + self._put_off
 
     def outbox(self, source: Queued) -> Outbox:
         """Find or make the outbox of a queue."""
@@ -144,17 +161,55 @@ class Completer:
         settlement = replace(batch, others=firm)
         attempts = count()
 
-        async def write(store: Store) -> set[tuple[int, int]]:
+        async def write(store: Store) -> Refused:
+            nonlocal settlement
+            if self._is_wary:
+                locked = await store.locked(queue, settlement)
+                self._put_back_later(queue, batch.split(locked)[0])
+                settlement = settlement.split(locked)[1]
             # After a lost answer nobody knows what was written: what the tokens still hold was not.
             return await store.settle(queue, settlement, is_repeat=next(attempts) > 0)
 
-        refused = await self._link.insist(write, WRITE_TIMEOUT_S)
+        refused = await self._insist(write)
         self._in_flight -= results
         stale = refused - doubtful
         if stale:
             REFUSED.labels(queue.name).inc(len(stale))
             shown = sorted(job_id for job_id, _ in stale)[:10]
             logger.warning("%d results refused, others run these jobs: %s", len(stale), shown)
+
+    async def _insist(self, write: Callable[[Store], Awaitable[Refused]]) -> Refused:
+        """Write until it is answered; after waiting for a lock in vain, without what is locked."""
+
+        async def wary_write(store: Store) -> Refused:
+            try:
+                return await write(store)
+            except LockTimeout:
+                self._is_wary = True
+                raise
+
+        return await self._link.insist(wary_write, WRITE_TIMEOUT_S)
+
+    def _put_back_later(self, queue: QueueRow, locked: Settlement) -> None:
+        """Put off results whose rows another transaction holds: the others must not wait."""
+        results = len(locked.ids) + len(locked.others)
+        if not results:
+            self._is_wary = self._put_off > 0
+            return
+        if not self._put_off:
+            shown = [*locked.ids, *(item.job_id for item in locked.others)][:10]
+            logger.warning(
+                "%d results wait for transactions that hold their jobs: %s; a handler that completes"
+                " its job in a transaction must end that transaction",
+                results,
+                shown,
+            )
+        self._put_off += results
+        asyncio.get_running_loop().call_later(PUT_OFF_S, self._put_back, queue.name, locked)
+
+    def _put_back(self, queue: str, locked: Settlement) -> None:
+        self._put_off -= len(locked.ids) + len(locked.others)
+        self._outboxes[queue].put_back(locked)
 
 
 def _is_settled(transition: Transition) -> bool:

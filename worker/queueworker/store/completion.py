@@ -34,13 +34,20 @@ async def settle(
 
 async def still_held(session: Session, queue: QueueRow, settlement: Settlement) -> Settlement:
     """Give the part whose jobs still carry their token: it has not been written."""
-    parameters = {
-        "queue_ids": [queue.id, *([] if queue.tail_id is None else [queue.tail_id])],
-        **_pairs(settlement),
-    }
-    held, _ = settlement.split(set(await session.fetch(statement("claims_held"), parameters)))
+    found = await session.fetch(statement("claims_held"), _everywhere(queue, settlement))
+    held, _ = settlement.split(set(found))
     # The counts are written with the jobs, so they went the same way.
     return replace(held, delta=settlement.delta) if held.ids or held.others else held
+
+
+async def locked(session: Session, queue: QueueRow, settlement: Settlement) -> Refused:
+    """Give the (id, token) whose rows another transaction holds now."""
+    return set(await session.fetch(statement("claims_locked"), _everywhere(queue, settlement)))
+
+
+def _everywhere(queue: QueueRow, settlement: Settlement) -> Parameters:
+    ids = [queue.id] if queue.tail_id is None else [queue.id, queue.tail_id]
+    return {"queue_ids": ids, **_pairs(settlement)}
 
 
 async def _running(session: Session, queue: QueueRow, settlement: Settlement) -> Refused:

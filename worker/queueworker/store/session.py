@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
-from queueworker.pooler import StatementCursor as AsyncCursor
+from queueworker.pooler import StatementCursor
 from queueworker.statements import Query
 from queueworker.translation import translated
 
@@ -30,7 +30,7 @@ class Session:
         """Fetch rows as frozen dataclasses: columns are fields."""
         with translated():
             # The caller's connection may make cursors without named parameters.
-            async with AsyncCursor(self._conn, row_factory=class_row(kind)) as cursor:
+            async with StatementCursor(self._conn, row_factory=class_row(kind)) as cursor:
                 await cursor.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall()
 
@@ -39,7 +39,7 @@ class Session:
     ) -> list[TupleRow]:
         """Fetch rows as named tuples, whose fields are the columns in their order."""
         with translated():
-            async with AsyncCursor(self._conn, row_factory=tuple_row) as cursor:
+            async with StatementCursor(self._conn, row_factory=tuple_row) as cursor:
                 await cursor.execute(query, parameters, prepare=True, binary=True)
                 rows = await cursor.fetchall()
         new = tuple.__new__
@@ -48,7 +48,7 @@ class Session:
     async def fetch(self, query: Query, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Fetch plain rows."""
         with translated():
-            async with AsyncCursor(self._conn, row_factory=tuple_row) as cursor:
+            async with StatementCursor(self._conn, row_factory=tuple_row) as cursor:
                 await cursor.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall() if cursor.description else []
 

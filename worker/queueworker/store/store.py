@@ -144,6 +144,10 @@ class Store(Administration):
         self._open_claims.settled(tokens, closed)
         return refused
 
+    async def locked(self, queue: QueueRow, settlement: Settlement) -> set[tuple[int, int]]:
+        """Give the (id, token) of a settlement whose rows another transaction holds now."""
+        return await completion.locked(self, queue, settlement)
+
     async def release(self, queue: QueueRow, token: int, ids: Collection[int]) -> int:
         """Give jobs back uncharged; give how many were still this token's."""
         back = [Transition(job_id=i, token=token, kind=TransitionKind.RELEASE) for i in ids]

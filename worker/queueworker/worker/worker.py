@@ -33,8 +33,7 @@ from queueworker.worker.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 STOP_LEASE_S = 2.0
-FLUSH_SHARE = 0.7
-LEAST_END_S = 0.5
+FLUSH_SHARE, LEAST_END_S = 0.7, 0.5
 
 
 class Worker:
@@ -55,12 +54,11 @@ class Worker:
         self._cancellations = Cancellations(self._writes, self._hand.cancel, self._hand.worker_id)
         self._watchdog = Watchdog(app.tasks)
         self._why_not_ready: str | None = "starting"
+        links = (self._claims, self._writes)
         self._health = HealthServer(
             port=settings.port,
             is_live=self._why_not_live,
-            is_ready=lambda: why_not_ready(
-                self._why_not_ready, (self._claims, self._writes), self._keeper.trouble
-            ),
+            is_ready=lambda: why_not_ready(self._why_not_ready, links, self._keeper.trouble),
         )
         self._guard = Guard(
             self._hand.drain,
@@ -114,9 +112,8 @@ class Worker:
         listener = Listener(self._listens, self._claims, self._heard, self._armed)
         self._say("waiting for a lease")
         self._keeper.start()
-        ages = AgeWatch(self._claims)
-        tending = (self._sweeper, listener, self._reporter, self._cancellations, ages)
-        for part in (self._completer, *tending, self._claimer):
+        tending = (self._sweeper, listener, self._reporter, self._cancellations)
+        for part in (self._completer, *tending, AgeWatch(self._claims), self._claimer):
             self._parts.append(self._group.create_task(part.run()))
 
     def _say(self, reason: str | None) -> None:

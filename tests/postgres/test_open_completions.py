@@ -1,0 +1,60 @@
+"""A handler that completes its job in a transaction and leaves that open holds up nobody else."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.worker_process import Bench, WorkerProcess
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def bench(dsn: str) -> Iterator[Bench]:
+    with Bench(dsn) as bench:
+        yield bench
+
+
+def leave_open(bench: Bench, task: str = "leave_open") -> int:
+    (job,) = bench.enqueue(task, max_attempts=2)
+    bench.until_noted(job)
+    bench.until("SELECT count(*) = 1 FROM pg_stat_activity WHERE state = 'idle in transaction'")
+    return job
+
+
+@pytest.mark.parametrize("task", ["leave_open", "break_off"])
+def test_other_results_are_written_and_the_held_one_when_its_transaction_ends(
+    dsn: str, bench: Bench, task: str
+) -> None:
+    with WorkerProcess(dsn) as worker:
+        held = leave_open(bench, task)
+        for _ in range(3):
+            ids = bench.enqueue("quick", count=50)
+            bench.until_gone(*ids, within_s=6)
+        assert bench.state(held) == ("running", 1)
+        (end,) = bench.enqueue("end_open", commit=True)
+        bench.until_gone(held, end, within_s=6)
+        bench.until("SELECT sum(succeeded) = 152 FROM queueworker.queue_counter")
+        bench.until("SELECT count(*) = 0 FROM queueworker.claim")
+        metrics = worker.probe("/metrics")[1]
+        assert worker.stop(10) == 0
+
+    assert "must end that transaction" in worker.log
+    assert len(bench.runs(held)) == 1
+    assert 'queueworker_database_lock_timeouts_total{purpose="completions"}' in metrics
+
+
+def test_a_held_one_that_is_rolled_back_runs_again(dsn: str, bench: Bench) -> None:
+    with WorkerProcess(dsn):
+        held = leave_open(bench)
+        ids = bench.enqueue("quick", count=50)
+        bench.until_gone(*ids, within_s=6)
+        (end,) = bench.enqueue("end_open", commit=False)
+        bench.until_gone(end, held, within_s=10)
+
+    assert [attempt for attempt, _, _ in bench.runs(held)] == [1, 2]
+
+
+def test_a_drain_does_not_wait_for_it_longer_than_its_grace(dsn: str, bench: Bench) -> None:
+    with WorkerProcess(dsn, "--grace", "4") as worker:
+        leave_open(bench)
+        worker.stop(within_s=5)
