@@ -166,3 +166,24 @@ def test_the_servers_process_is_what_tells_a_pooler_from_the_server(
 
     assert pids[0][0] == pids[0][1]
     assert pids[1][0] != pids[1][1]
+
+
+def test_a_copy_and_a_replacement_pass_through_a_pooler(pooled_dsn: str, bench: Bench) -> None:
+    app = App(pooled_dsn)
+    batch = [Job(queue="mail", task="noop", args={"n": n}) for n in range(6_000)]
+    keyed = Job(queue="mail", task="noop", args={}, unique_key="k", on_duplicate="replace")
+
+    async def produce() -> list[int | None]:
+        async with app:
+            ids = await app.enqueue_many(batch)
+            kept = [await app.enqueue(keyed.using(priority=n)) for n in range(9)]
+            mixed = await app.enqueue_many([batch[0], keyed, batch[1].using(task="again")])
+            assert set(kept) == {mixed[1]}
+            return ids
+
+    ids = asyncio.run(produce())
+    more = app.enqueue_many_sync(batch)
+    app.close_sync()
+
+    assert len(set(ids) | set(more)) == 12_000
+    assert bench.one("SELECT count(*) FROM queueworker.job") == 12_003
