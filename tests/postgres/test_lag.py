@@ -476,3 +476,21 @@ async def bulk(e: Engine, count: int, task: str = "a") -> None:
         task,
         count,
     )
+
+
+def test_a_long_backlog_keeps_its_count_through_a_move_of_its_queue(dsn: str) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await bulk(e, 9000)
+            for _ in range(3):
+                await e.sweep()
+            async for _ in e.store.queue_move("mail", own=True):
+                pass
+            moved = await e.store.queue("mail")
+            await bulk(e, 1000)
+            counts = [(await e.lag()).ready]
+            for _ in range(3):
+                await replace(e, queue=moved).sweep()
+            return [*counts, (await e.lag()).ready]
+
+    assert asyncio.run(scenario()) == [10_000, 10_000]

@@ -220,6 +220,11 @@ $$;
 
 -- Counting
 
+-- How many positions lie between two; a queue that moved goes on with the same count in another range.
+CREATE FUNCTION queueworker.apart(from_pos bigint, to_pos bigint) RETURNS float8
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT greatest(1, (to_pos & 1099511627775) - (from_pos & 1099511627775))::float8 $$;
+
 -- The ready jobs of a lane after the head that a sweep has counted. Each stretch of decided
 -- positions is counted once and remembered; what is not decided yet is counted each time. More
 -- than 5,000 of those (a bulk load, a long transaction) are reckoned from how dense the first are.
@@ -305,14 +310,14 @@ BEGIN
     EXECUTE format('SELECT count(*), max(pos) FROM (%s) AS walked', walk) INTO jobs, last_pos
       USING of_lane, after_pos, b.ends[1], 10000;
     total := total - b.counts[1] + jobs + CASE WHEN jobs < 10000 THEN 0
-      ELSE (b.counts[1] * ((b.ends[1] - last_pos)::float8 / (b.ends[1] - b.start_pos)))::bigint END;
+      ELSE (b.counts[1] * apart(last_pos, b.ends[1]) / apart(b.start_pos, b.ends[1]))::bigint END;
   END IF;
   EXECUTE format('SELECT count(*), max(pos) FROM (%s) AS walked', walk) INTO jobs, last_pos
     USING of_lane, mark, 9223372036854775807, 5000;
   IF jobs = 5000 THEN
     EXECUTE format('SELECT pos FROM queueworker.%I WHERE lane_id = $1 AND pos IS NOT NULL
       ORDER BY lane_id DESC, pos DESC LIMIT 1', part) INTO end_pos USING of_lane;
-    jobs := jobs * ((end_pos - mark)::float8 / (last_pos - mark));
+    jobs := jobs * apart(mark, end_pos) / apart(mark, last_pos);
   END IF;
   IF is_known THEN
     UPDATE lane_backlog SET start_pos = b.start_pos, ends = b.ends, counts = b.counts, checked = b.checked
@@ -600,11 +605,11 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
   SELECT format('WITH lanes AS (
       SELECT l.task, c.ready < $2 AS is_exact, c.oldest_at,
-        CASE WHEN c.ready < $2 THEN c.ready ELSE c.ready + ((c.ready - 1) / (c.last_pos - c.first_pos)::float8
-          * ((
+        CASE WHEN c.ready < $2 THEN c.ready ELSE c.ready
+          + ((c.ready - 1) / queueworker.apart(c.first_pos, c.last_pos) * (queueworker.apart(c.last_pos, (
             SELECT j.pos FROM queueworker.%1$I AS j WHERE j.lane_id = l.id AND j.pos IS NOT NULL
             ORDER BY j.lane_id DESC, j.pos DESC LIMIT 1
-          ) - c.last_pos))::bigint END AS ready
+          ))))::bigint END AS ready
       FROM queueworker.lane AS l
       CROSS JOIN LATERAL (
         SELECT count(*) AS ready, min(capped.run_at) AS oldest_at, min(capped.pos) AS first_pos, max(capped.pos) AS last_pos
@@ -775,7 +780,9 @@ BEGIN
     SELECT q, p, q.id, q.name, q.safe_stat,
       coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40) AS entered
     FROM each_name($1) AS n JOIN queueworker.queue AS q ON q.name = n
+    -- What was published before a move to another range of positions says nothing any more.
     LEFT JOIN queueworker.queue_lag_published AS p ON p.queue_id = q.id
+      AND p.entered BETWEEN q.id::bigint << 40 AND (q.id + 1)::bigint << 40
   ), fresh AS MATERIALIZED (
     -- What no sweep has added up yet; from the proven bound on, past the dead entries.
     SELECT s.* FROM known AS k CROSS JOIN LATERAL (
