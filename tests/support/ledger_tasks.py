@@ -44,6 +44,12 @@ async def noop() -> None:
 
 
 @app.task(queue="mail")
+async def pause(seconds: float) -> None:
+    """Take a while and note nothing."""
+    await asyncio.sleep(seconds)
+
+
+@app.task(queue="mail")
 async def nap(ctx: Context, seconds: float) -> None:
     record(ctx, "start")
     await asyncio.sleep(seconds)

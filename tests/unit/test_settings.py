@@ -57,7 +57,17 @@ def test_a_value_out_of_bounds_names_its_variable(name: str, value: str) -> None
         Settings.from_env({name: value})
 
 
-@pytest.mark.parametrize("text", ["mail:0", "mail:x", ":3", "mail,mail", "mail,"])
+def test_a_queue_may_have_a_weight_and_a_bound() -> None:
+    assert parse_queues("a:3:max=2,b:max=4,c:5") == (
+        QueueShare(name="a", weight=3, most=2),
+        QueueShare(name="b", most=4),
+        QueueShare(name="c", weight=5),
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["mail:0", "mail:x", ":3", "mail,mail", "mail,", "mail:max=0", "mail:max=2:3"]
+)
 def test_queues_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(InvalidSetting):
         parse_queues(text)

@@ -6,6 +6,7 @@ A worker holds what its slots start soon and no more: others could run the rest.
 import asyncio
 import logging
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -41,6 +42,9 @@ class Hand(Protocol):
     def worker_id(self) -> UUID | None:
         """Give the id to claim under; None without a lease."""
 
+    def in_hand(self, queue: str) -> int:
+        """Give how many jobs of a queue run or wait here."""
+
     def accept(
         self, source: "Source", worker_id: UUID, jobs: Sequence[ClaimedJob], marked: int
     ) -> None:
@@ -62,11 +66,12 @@ class Pace:
 
 
 class Source:
-    """One queue that a worker claims from."""
+    """One queue that a worker claims from; `most` bounds how many of its jobs are in hand."""
 
-    def __init__(self, queue: QueueRow, weight: int, pace: Pace) -> None:
+    def __init__(self, queue: QueueRow, weight: int, pace: Pace, most: int | None = None) -> None:
         self.queue = queue
         self.weight = weight
+        self.most = most
         self.hints = LaneHints()
         self.turn = 0.0
         self.due_s = 0.0
@@ -165,12 +170,14 @@ class Claimer:
     async def _step(self) -> None:
         now_s = time.monotonic()
         room = self._hand.room()
-        source = choose(self.sources, now_s) if room > 0 else None
+        # A queue at its bound waits for its own jobs to end; the others' share of the room grows.
+        open_ = {source: spare for source in self.sources if (spare := self._spare(source)) > 0}
+        source = choose([*open_], now_s) if room > 0 else None
         if source is None:
-            await self._sleep(now_s, is_full=room <= 0)
+            await self._sleep(now_s, [*open_] if room > 0 else [])
             return
         await self._before(self._hand.worker_id())
-        limit = share(room, source, self.sources, now_s)
+        limit = min(share(room, source, [*open_], now_s), open_[source])
         jobs = await self._claim(source, limit)
         now_s = time.monotonic()
         if not jobs:
@@ -181,6 +188,12 @@ class Claimer:
             # A backlog: enqueues need not notify. Sleeping workers see it at their next poll.
             source.is_flagged = False
             await self._link.call(lambda store: store.set_idle(source.queue.id, idle=False))
+
+    def _spare(self, source: Source) -> int:
+        """Give how many more jobs of a queue may be in hand."""
+        if source.most is None:
+            return sys.maxsize
+        return source.most - self._hand.in_hand(source.queue.name)
 
     async def _claim(self, source: Source, limit: int) -> Sequence[ClaimedJob]:
         worker_id = self._hand.worker_id()
@@ -216,10 +229,10 @@ class Claimer:
             return
         source.found_nothing(now_s, is_listening=self.is_listening)
 
-    async def _sleep(self, now_s: float, *, is_full: bool) -> None:
-        due_s = min((source.due_s for source in self.sources), default=now_s + 1.0)
+    async def _sleep(self, now_s: float, sources: Sequence[Source]) -> None:
         # Without room nothing is due; `room_changed` ends the wait, the bound is a safety net.
-        longest_s = 1.0 if is_full else max(0.001, due_s - now_s)
+        due_s = min((source.due_s for source in sources), default=now_s + 1.0)
+        longest_s = max(0.001, due_s - now_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._woken.wait()

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,6 +11,7 @@ from queueworker.dsn import Dsn
 from queueworker.errors import InvalidDsn, InvalidSetting
 
 MAX_WEIGHT = 1000
+SHARE = re.compile(r"(?P<name>[^:]+)(:(?P<weight>\d{1,6}))?(:max=(?P<most>\d{1,6}))?")
 
 
 class LogFormat(Enum):
@@ -21,20 +23,27 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueShare:
-    """One queue that a worker serves, with its weight against the worker's other queues."""
+    """One queue that a worker serves, with its weight against the worker's other queues.
+
+    `most` bounds how many of its jobs the worker has at once: the other slots stay free for others.
+    """
 
     name: str
     weight: int = 1
+    most: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "QueueShare":
-        """Read `mail` or `mail:3`."""
-        name, colon, weight = text.strip().rpartition(":")
-        if not colon:
-            name, weight = weight, "1"
-        if not name or not weight.isdecimal() or not 1 <= int(weight) <= MAX_WEIGHT:
-            raise InvalidSetting(f"queue {text!r} is not valid; write NAME or NAME:WEIGHT (1-1000)")
-        return cls(name=name, weight=int(weight))
+        """Read `mail`, `mail:3`, `mail:3:max=2` or `mail:max=2`."""
+        matched = SHARE.fullmatch(text.strip())
+        weight = int(matched["weight"] or 1) if matched else 0
+        most = int(matched["most"]) if matched and matched["most"] else None
+        if matched is None or not 1 <= weight <= MAX_WEIGHT or most == 0:
+            raise InvalidSetting(
+                f"queue {text!r} is not valid; write NAME, NAME:WEIGHT (1-1000) or"
+                " NAME:WEIGHT:max=N (N of 1 or more)"
+            )
+        return cls(name=matched["name"], weight=weight, most=most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--queue",
         action="append",
-        metavar="NAME[:WEIGHT]",
-        help="a queue to serve; a larger weight gets more of the slots (QUEUEWORKER_QUEUES)",
+        metavar="NAME[:WEIGHT][:max=N]",
+        help="a queue to serve; a larger weight gets more of the slots, and max bounds how many"
+        " (QUEUEWORKER_QUEUES)",
     )
     parser.add_argument(
         "--concurrency",

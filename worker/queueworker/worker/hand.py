@@ -61,6 +61,10 @@ class Hand:
         """Give how many of `count` claimed jobs count as started at once."""
         return self.waiting.startable(count, self.slots.busy)
 
+    def in_hand(self, queue: str) -> int:
+        """Give how many jobs of a queue run or wait here."""
+        return self.slots.by_queue().get(queue, 0) + self.waiting.by_queue().get(queue, 0)
+
     def worker_id(self) -> UUID | None:
         """Give the id to claim under; None without a lease."""
         return self._worker_id

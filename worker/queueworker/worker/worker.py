@@ -105,7 +105,7 @@ class Worker:
         queues = await queues_when_ready(self._claims, self._settings.queues, self._say)
         pace = Pace(poll_s=self._settings.poll_s)
         shares = zip(queues, self._settings.queues, strict=True)
-        sources = [Source(queue, share.weight, pace) for queue, share in shares]
+        sources = [Source(queue, share.weight, pace, share.most) for queue, share in shares]
         self._claimer = Claimer(self._claims, sources, self._hand, LostAnswers(self._claims).check)
         self._sweeper = Sweeper(self._writes, sources, self._tasks, self._claimer.wake)
         self._hand.changed = self._claimer.room_changed
