@@ -128,7 +128,10 @@ FROM history_lease ORDER BY seq
 """
 COUNTS = """
 SELECT sum(c.succeeded)::bigint, sum(c.retried)::bigint, sum(c.released + c.rescued)::bigint
-FROM queueworker.queue AS q CROSS JOIN LATERAL queueworker.count_events(q.id) AS c
+FROM (
+  SELECT succeeded, retried, released, rescued FROM queueworker.queue_counter
+  UNION ALL SELECT succeeded, retried, released, rescued FROM queueworker.stat
+) AS c
 """
 BURIED = "buried"
 
