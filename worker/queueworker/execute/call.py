@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from queueworker.context import Context
 from queueworker.errors import Discard, InvalidCall, RetryAfter
-from queueworker.execute.trace import place, traceback_text, without_passwords
+from queueworker.execute.trace import place, shortened, traceback_text
 from queueworker.job import (
     SUCCEEDED,
     ClaimedJob,
@@ -79,7 +79,7 @@ def failure(exc: BaseException) -> Outcome:
 
 def invalid_arguments(exc: InvalidCall) -> Outcome:
     """Give the outcome of a payload that does not fit its task."""
-    return Failed(error=str(exc), kind=FailureKind.INVALID_ARGS)
+    return Failed(error=_text(exc), kind=FailureKind.INVALID_ARGS)
 
 
 def located(exc: BaseException) -> str:
@@ -88,7 +88,7 @@ def located(exc: BaseException) -> str:
     if not where:
         return describe(exc)
     where = f" ({where})"[:MOST_PLACE_CHARACTERS]
-    return without_passwords(describe(exc))[: MOST_ERROR_CHARACTERS - len(where)] + where
+    return describe(exc)[: MOST_ERROR_CHARACTERS - len(where)] + where
 
 
 def describe(exc: BaseException) -> str:
@@ -99,6 +99,6 @@ def describe(exc: BaseException) -> str:
 
 def _text(exc: BaseException) -> str:
     try:
-        return str(exc)[:MOST_ERROR_CHARACTERS]
+        return shortened(str(exc), MOST_ERROR_CHARACTERS)
     except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything
         return "(its message cannot be shown)"

@@ -12,8 +12,12 @@ MOST_CHARACTERS = 4000
 MOST_PIECE_CHARACTERS = 1000
 MOST_FRAMES = 40
 OWN = str(Path(__file__).parent)
+# A password may hold an @.
 PASSWORDS = re.compile(
-    r"(://[^:/@\s]*:)[^@\s]+(?=@)|(\b(?:ssl)?password\s*=\s*)('[^']*'|[^\s'\"]+)"
+    r"(://[^:/@\s]*:)\S+(?=@)"
+    r"|(\w*passw(?:or)?d['\"]?\s*[=:]\s*)"
+    r"('(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?|(?:[^\s'\"\\,;)]|\\.)+)",
+    re.IGNORECASE,
 )
 
 
@@ -35,10 +39,15 @@ def traceback_text(exc: BaseException) -> str:
         pieces = traceback.format_exception(type(exc), exc, frames, limit=-MOST_FRAMES)
     except BaseException:  # noqa: BLE001 - a user's error may be of any shape
         return ""
-    text = without_passwords("".join(piece[:MOST_PIECE_CHARACTERS] for piece in pieces)).rstrip()
+    text = "".join(shortened(piece, MOST_PIECE_CHARACTERS) for piece in pieces).rstrip()
     if len(text) <= MOST_CHARACTERS:
         return text
     return "[...]\n" + text[-MOST_CHARACTERS:].partition("\n")[2]
+
+
+def shortened(text: str, most_characters: int) -> str:
+    """Cut a text off, its passwords blanked before: half an address would no longer look like one."""
+    return without_passwords(text[: 4 * most_characters])[:most_characters]
 
 
 def without_passwords(text: str) -> str:
