@@ -30,8 +30,15 @@ KINDS = {
 }
 LEASE_S = 60.0
 CHURN_S = 0.6
-WAIT_S = 3.0
+WAIT_S = 6.0
+# A rescuer in doubt about the clock waits for so long: all that time a live lease must be left alone.
+LONGEST_HOLD_S = 2.0
 MOST_TRIES = 5
+CONFLICTS = (
+    DatabaseUnavailable,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+)
 
 Answer = TypeVar("Answer")
 # A store that compares fencing numbers: an older run never overwrites a newer one.
@@ -47,9 +54,9 @@ INSERT INTO external_log (job_id, token) SELECT job_id, token FROM fenced
 
 
 async def insist(work: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Do it again after a deadlock, as a worker does."""
+    """Do it again after a conflict with others, as a worker does."""
     for _ in range(MOST_TRIES):
-        with suppress(DatabaseUnavailable):
+        with suppress(*CONFLICTS):
             return await work()
     return await work()
 
@@ -114,16 +121,23 @@ class Client:
         )
 
     async def die(self, worker: uuid.UUID) -> None:
-        """Let the lease end and others rescue."""
-        await self.e.expire(worker)
+        """Let the lease end and others rescue, unless they hold that back for too long."""
+        await insist(lambda: self.e.expire(worker))
+        until_s = time.monotonic() + WAIT_S
         await insist(self.e.store.rescue)
+        query = "SELECT true FROM queueworker.worker WHERE id = %s"
+        while await self.e.one(query, worker) and time.monotonic() < until_s:
+            await asyncio.sleep(0.05)
+            await insist(self.e.store.rescue)
 
     async def sweep(self, times: int = 1) -> None:
         """Sweep this queue at once, as often as asked."""
         for _ in range(times):
-            await self.e.conn.execute(
-                "UPDATE queueworker.queue SET swept_at = '-infinity' WHERE id = %s",
-                (self.e.queue.id,),
+            await insist(
+                lambda: self.e.all(
+                    "UPDATE queueworker.queue SET swept_at = '-infinity' WHERE id = %s RETURNING id",
+                    self.e.queue.id,
+                )
             )
             lanes = await self.e.store.lanes(self.e.queue.id, ("a", "b", "c"))
             ids = [lane.id for lane in lanes]
@@ -177,10 +191,13 @@ async def live_leases_are_left_alone(dsn: str, journal: Journal) -> None:
         await c.enqueue(3)
         holder = await c.worker()
         jobs = await c.claim(holder, 3)
-        for _ in range(3):
-            await c.e.store.renew(holder, LEASE_S, load(busy=3))
+        until_s = time.monotonic() + LONGEST_HOLD_S
+        while (await c.e.store.renew(holder, LEASE_S, load(busy=3))).alive:
             await insist(other.e.store.rescue)
             await other.sweep()
+            await asyncio.sleep(0.1)
+            if time.monotonic() > until_s:
+                break
         thief = await other.worker()
         stolen = await other.claim(thief, 3)
         await c.settle(*map(succeed, jobs))
@@ -409,9 +426,7 @@ async def run(dsn: str, journal: Journal) -> None:
     await asyncio.gather(*(scene(dsn, journal) for scene in SCENES))
     async with engine(dsn, "drain") as e:
         # The last zombies are dead: nobody acknowledges any more.
-        await e.conn.execute(
-            "UPDATE queueworker.worker SET expires_at = clock_timestamp() - interval '1 ms'"
-        )
+        await e.conn.execute("DELETE FROM queueworker.worker")
         queues = [name for (name,) in await e.all("SELECT name FROM queueworker.queue")]
         for name in queues:
             await drain(

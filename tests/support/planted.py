@@ -309,9 +309,9 @@ MORE = (
     Bug(
         "promotes a due job away",
         in_function(
-            "sweep_queue",
+            "promote",
             (
-                r"UPDATE queueworker\.%1\$I SET pos = 0 \* nextval\(\$5\) \+ nextval\(\$6\)",
+                r"UPDATE queueworker\.%1\$I SET pos = 0 \* nextval\(\$4\) \+ nextval\(\$5\)",
                 "DELETE FROM queueworker.%1$I",
             ),
         ),
