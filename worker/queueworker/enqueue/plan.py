@@ -184,14 +184,14 @@ def _storable(kind: Kind) -> Kind:
 
 
 def _text(what: str, value: str | None) -> str | None:
-    if value is not None and ("\0" in value or not _is_unicode(value)):
+    if value is None or (value.isascii() and "\0" not in value):
+        return value
+    if "\0" in value or not _is_unicode(value):
         raise EnqueueRefused(f"{what} has a character that Postgres cannot store (NUL, surrogate)")
     return value
 
 
 def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:
