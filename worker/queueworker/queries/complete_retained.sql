@@ -28,15 +28,17 @@ closed AS (
 counted AS (
   INSERT INTO queueworker.stat (queue_id, succeeded, refused, started, busy_s, service_count,
     service_sum_s, service_sq_sum_s2, wait_buckets, wait_counts)
-  SELECT %(queue_id)s::int, s.jobs, cardinality(%(ids)s::bigint[]) - s.jobs, %(started)s::int,
+  SELECT %(queue_id)s::int, s.jobs, %(count)s::int - s.jobs, %(started)s::int,
     %(busy_s)s::float8, %(service_count)s::int, %(service_sum_s)s::float8,
     %(service_sq_sum_s2)s::float8, %(wait_buckets)s::smallint[], %(wait_counts)s::int[]
   FROM (SELECT count(*)::int AS jobs FROM succeeded) AS s
   WHERE (SELECT xid FROM entered) IS NOT NULL
-    AND (cardinality(%(ids)s::bigint[]) > 0 OR %(started)s::int > 0 OR %(busy_s)s::float8 > 0)
+    AND (%(count)s::int > 0 OR %(started)s::int > 0 OR %(busy_s)s::float8 > 0)
 )
 SELECT id, token
 FROM given
+-- The usual case looks no further.
+WHERE (SELECT count(*) FROM succeeded) < %(count)s::int
 EXCEPT
 SELECT id, token
 FROM succeeded
