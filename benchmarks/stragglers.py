@@ -33,6 +33,11 @@ class Stragglers:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def enqueued_at_s(self) -> frozenset[float]:
+        """Give the times that mark these jobs among all stamped ones."""
+        return frozenset(self._committed)
+
     def waits_s(self, place: Site) -> list[float]:
         """Give the times from commit to start; call it when all have run."""
         return [
