@@ -69,6 +69,16 @@ def test_a_job_starts_only_after_the_database_knows_that_it_may() -> None:
     assert held.take() == 2
 
 
+def test_a_later_claim_does_not_overtake_one_that_waits_for_its_mark() -> None:
+    held = Held(1)
+    first = held.add(job(1), job(2), marked=1)
+    held.add(job(3, token=2))
+    assert [held.take(), held.take()] == [1, None]
+
+    held.waiting.marked(first, 2)
+    assert [held.take(), held.take()] == [2, 3]
+
+
 def test_short_jobs_are_marked_by_the_fiftieth_of_a_second_and_long_ones_by_the_slot() -> None:
     held = Held(10)
     assert held.waiting.startable(500, busy=0) == 10

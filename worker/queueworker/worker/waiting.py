@@ -94,7 +94,8 @@ class Waiting:
     @property
     def has_startable(self) -> bool:
         """Tell whether `take` would give a job."""
-        return any(batch.jobs and batch.taken < batch.marked for batch in self._batches)
+        first = next((batch for batch in self._batches if batch.jobs), None)
+        return first is not None and first.taken < first.marked
 
     def room(self, busy: int) -> int:
         """Give how many jobs to claim now."""
@@ -125,14 +126,15 @@ class Waiting:
         batches = self._batches
         while batches and not batches[0].jobs:
             batches.popleft()
-        for batch in batches:
-            if batch.taken < batch.marked and batch.jobs:
-                batch.taken += 1
-                self.held -= 1
-                if batch.marked < batch.size and batch.marked - batch.taken <= self._chunk // 2:
-                    self._request_mark(batch, batch.marked + self._chunk)
-                return batch, batch.jobs.popleft()
-        return None
+        # The first claim first, even where the database must be told before it goes on.
+        if not batches or batches[0].taken >= batches[0].marked:
+            return None
+        batch = batches[0]
+        batch.taken += 1
+        self.held -= 1
+        if batch.marked < batch.size and batch.marked - batch.taken <= self._chunk // 2:
+            self._request_mark(batch, batch.marked + self._chunk)
+        return batch, batch.jobs.popleft()
 
     def take_suspect(self) -> tuple[Batch, ClaimedJob] | None:
         """Hand out a suspect, when all else is done and the database knows that it may start."""
