@@ -40,6 +40,7 @@ def test_a_restart_under_load_loses_nothing_and_takes_five_seconds_at_most(
     assert (done, once, dead) == (400, 400, 0)
 
 
+@pytest.mark.slow_fault
 @HOW
 def test_a_job_that_outlasts_the_restart_is_done_once(how: signal.Signals) -> None:
     with own_server() as server, WorkerProcess(server.dsn) as worker:

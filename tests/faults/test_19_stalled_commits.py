@@ -43,6 +43,7 @@ def sessions(server: OwnServer) -> list[int]:
         return [pid for (pid,) in conn.execute(SESSIONS.encode()).fetchall()]
 
 
+@pytest.mark.slow_fault
 @pytest.mark.parametrize("stall", [waiting_for_a_standby, frozen])
 def test_a_stall_longer_than_the_leases_ends_without_a_storm(stall: object) -> None:
     settings = {"QUEUEWORKER_LEASE_TTL_S": str(TTL_S)}

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from tests.support.fault_proxy import FaultProxy, socket_of, through
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
@@ -49,6 +50,7 @@ def test_connections_notice_silence_within_ten_seconds(dsn: str, bench: Bench) -
     assert [attempt for attempt, _, _ in runs] == [1]
 
 
+@pytest.mark.slow_fault
 def test_a_job_in_hand_is_completed_over_a_new_connection(dsn: str, bench: Bench) -> None:
     with FaultProxy(socket_of(dsn)) as proxy, WorkerProcess(through(dsn, proxy)) as worker:
         (job,) = bench.enqueue("sleeper", seconds=1)

@@ -3,6 +3,7 @@
 import time
 
 import psycopg
+import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
@@ -27,6 +28,7 @@ def drain(bench: Bench, worker: WorkerProcess) -> tuple[float, float]:
     return took_s, more_s / (metric(worker, "queueworker_claim_seconds_count{") - claims)
 
 
+@pytest.mark.slow_fault
 def test_an_open_transaction_leaves_claims_as_fast_as_they_were(dsn: str, bench: Bench) -> None:
     with WorkerProcess(dsn, concurrency=20) as worker, psycopg.connect(dsn) as holder:
         worker.ready()
