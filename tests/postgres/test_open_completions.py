@@ -1,8 +1,11 @@
 """A handler that completes its job in a transaction and leaves that open holds up nobody else."""
 
+import asyncio
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+from tests.support.engine import engine
 from tests.support.worker_process import Bench, WorkerProcess
 
 pytestmark = pytest.mark.postgres
@@ -58,3 +61,25 @@ def test_a_drain_does_not_wait_for_it_longer_than_its_grace(dsn: str, bench: Ben
     with WorkerProcess(dsn, "--grace", "4") as worker:
         leave_open(bench)
         worker.stop(within_s=5)
+
+
+def test_a_dead_workers_locked_job_does_not_stop_the_sweep(dsn: str) -> None:
+    async def run() -> tuple[dict[str, int], dict[str, int]]:
+        async with engine(dsn) as e:
+            worker_id = await e.worker()
+            await e.enqueue(2)
+            (held,) = await e.claim(worker_id)
+            (free,) = await e.claim(worker_id)
+            with psycopg.connect(dsn) as rival:
+                rival.execute("SELECT 1 FROM queueworker.job WHERE id = %s FOR UPDATE", (held.id,))
+                await e.expire(worker_id)
+                await e.store.rescue()
+                during = await e.states()
+            await e.store.rescue()
+            assert free.id != held.id
+            return during, await e.states()
+
+    during, after = asyncio.run(run())
+
+    assert during == {"running": 1, "ready": 1}
+    assert after == {"ready": 2}

@@ -119,7 +119,7 @@ END $$;
 
 -- A claim without its worker's row: also one that a zombie made after its row was removed.
 CREATE FUNCTION queueworker.rescue_claims() RETURNS int
-LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp SET lock_timeout = '100 ms'
 AS $$
 DECLARE
   lost queueworker.claim;
@@ -130,7 +130,11 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM worker AS w WHERE w.id = c.worker_id)
     FOR UPDATE OF c SKIP LOCKED
   LOOP
-    rescued := rescued + rescue_claim(lost);
+    BEGIN
+      rescued := rescued + rescue_claim(lost);
+    EXCEPTION WHEN lock_not_available THEN
+      CONTINUE; -- a transaction holds one of its jobs: at a later sweep, and the rest goes on now
+    END;
   END LOOP;
   RETURN rescued;
 END $$;
