@@ -45,7 +45,7 @@ def test_a_slow_network_slows_and_breaks_nothing(dsn: str, bench: Bench, plan: P
 
 def test_connections_that_end_anywhere_in_a_message_cost_no_job(dsn: str, bench: Bench) -> None:
     with FaultProxy(socket_of(dsn)) as proxy:
-        proxy.plan = Plan(cut_after_bytes=4_000, cut_spread_bytes=12_000)
+        proxy.plan = Plan(cut_after_bytes=8_000, cut_spread_bytes=12_000)
         log = work_off(dsn, bench, proxy)
         connections = proxy.accepted
 
