@@ -14,8 +14,8 @@ from typing import Any, Final
 import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
-from typing_extensions import override
 
+from queueworker.compat import override
 from queueworker.dsn import Dsn
 from queueworker.errors import DatabaseUnavailable
 from queueworker.pooler import WorkerConnection, named

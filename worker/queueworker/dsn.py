@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from typing_extensions import override
-
+from queueworker.compat import override
 from queueworker.errors import InvalidDsn
 
 SCHEMES: Final = ("postgresql://", "postgres://")

@@ -28,7 +28,7 @@ HandlerSignal                   raised by a handler to choose its own outcome; n
 └── Discard
 """
 
-from typing_extensions import override
+from queueworker.compat import override
 
 
 class QueueWorkerError(Exception):

@@ -11,8 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from prometheus_client import make_wsgi_app
-from typing_extensions import override
 
+from queueworker.compat import override
 from queueworker.errors import InvalidSetting
 
 SOCKET_TIMEOUT_S = 5.0

@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.abc import Params, Query
 from psycopg.pq import TransactionStatus
-from typing_extensions import override
 
+from queueworker.compat import override
 from queueworker.statements import statement
 
 Row = TypeVar("Row")

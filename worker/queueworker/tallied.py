@@ -9,7 +9,8 @@ from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
-from typing_extensions import override
+
+from queueworker.compat import override
 
 
 class Tallied:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, ParamSpec, TypeVar
 
-from typing_extensions import override
-
+from queueworker.compat import override
 from queueworker.errors import DuplicateTask, InvalidCall, TaskError, UnknownTask
 from queueworker.job import Job, Policy, with_json
 from queueworker.payload import encode

@@ -6,8 +6,7 @@ import sys
 import time
 from textwrap import indent
 
-from typing_extensions import override
-
+from queueworker.compat import override
 from queueworker.settings import LogFormat
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
