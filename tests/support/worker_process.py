@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -137,8 +138,9 @@ class WorkerProcess:
 
     def _read(self) -> None:
         stream = self.process.stderr
-        if stream is not None:
-            self.lines.extend(iter(stream.readline, ""))
+        # A child that outlives its killed worker for a while holds the other end open.
+        with suppress(ValueError):
+            self.lines.extend(iter(stream.readline, "") if stream is not None else ())
 
 
 def cpu_s(worker: WorkerProcess) -> float:
