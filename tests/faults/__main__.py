@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
         path for path in files if rows & set(rows_of(path)) or (is_whole and not rows_of(path))
     ]
     table, began_s = Table(), time.monotonic()
-    status = int(pytest.main(["-q", "--no-header", *map(str, chosen)], plugins=[table]))
+    # Without a path, pytest would run everything there is.
+    command = ["-q", "--no-header", *map(str, chosen)]
+    status = int(pytest.main(command, plugins=[table])) if chosen else 1
     print("\n".join(["", *table.lines(chosen)]))
     covered = {row for path in chosen for row in rows_of(path)}
     missing = sorted(rows - covered)
