@@ -278,3 +278,15 @@ def test_a_worker_promotes_a_burst_of_100_000_due_jobs_within_seconds(
 def scheduled(conn: Connection) -> int:
     row = conn.execute("SELECT count(*) FROM queueworker.job WHERE pos IS NULL").fetchone()
     return int(row[0]) if row else 0
+
+
+def test_a_sweep_that_is_asked_for_tells_the_claimer_at_once() -> None:
+    # A pause and its end may both come before one sweep: it sees no change, and a claim found nothing.
+    found: list[str] = []
+    link = Link(Dsn.parse("host=/nowhere dbname=none"), "test")
+    sweeper = Sweeper(link, [], ["a"], found.append)
+
+    sweeper.ask("mail")
+    sweeper.ask()
+
+    assert found == ["mail"]

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_POLL_S = 0.05
 
-
 Before = Callable[[UUID | None], Awaitable[None]]
 """What must be done before each claim, while none is under way; takes the worker's id."""
 
@@ -49,6 +48,9 @@ class Hand(Protocol):
         self, source: "Source", worker_id: UUID, jobs: Sequence[ClaimedJob], marked: int
     ) -> None:
         """Take jobs that were claimed under `worker_id`; the first `marked` may start."""
+
+    def paused(self, source: "Source") -> None:
+        """Give back a queue's jobs that have not started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,15 @@ class Source:
         self.is_woken = False
         self.has_asked = False
         self.is_flagged = False
+        self.paused: Callable[[Source], None] = lambda _: None
         self._pace = pace
         self._empty_claims = 0
+
+    def learned(self, queue: QueueRow) -> None:
+        """Take the queue's row as it is now; one that is paused starts nothing more."""
+        self.queue = queue
+        if queue.paused:
+            self.paused(self)
 
     def wake(self, now_s: float) -> None:
         """Look at once, from the floors."""
@@ -135,6 +144,8 @@ class Claimer:
         self._link = link
         self._before = before
         self._sources = {source.queue.name: source for source in sources}
+        for source in sources:
+            source.paused = hand.paused
         self._hand = hand
         self._woken = asyncio.Event()
         self.is_listening = False

@@ -29,6 +29,9 @@ class Swept(Protocol):
     queue: QueueRow
     hints: LaneHints
 
+    def learned(self, queue: QueueRow) -> None:
+        """Take the queue's row as it is now."""
+
     def swept(self, rows: Sequence[SweptLane], now_s: float) -> bool:
         """Take the findings; give whether there is something to claim."""
 
@@ -50,8 +53,11 @@ class Sweeper:
         self._asked = asyncio.Event()
         self._maintain_at_s = 0.0
 
-    def ask(self) -> None:
+    def ask(self, queue: str | None = None) -> None:
         """Sweep now: a lane is new, or a queue was paused, resumed or moved."""
+        if queue is not None:
+            # Claims found nothing in a pause that may be over before it is learned.
+            self._found(queue)
         self._asked.set()
 
     async def run(self) -> None:
@@ -94,7 +100,7 @@ class Sweeper:
 
     async def _learn(self, queue: Swept) -> None:
         name = queue.queue.name
-        queue.queue = await self._link.call(lambda store: store.queue(name))
+        queue.learned(await self._link.call(lambda store: store.queue(name)))
         if queue.queue.tail is not None:
             # A move whose command has gone is brought to its end.
             await self._link.call(lambda store: store.queue_move_some(name), SWEEP_TIMEOUT_S)

@@ -1,7 +1,13 @@
 -- Claim a batch: lanes by priority, then by the age of their first ready job; inside a lane in the
 -- order of the index (lane_id, pos), from the hint on. The update is HOT (E4): it changes token and
--- attempt alone. ctid is unique because the partition is named. Also counts the claimed rows.
-WITH head AS (
+-- attempt alone. ctid is unique because the partition is named. Also counts the claimed rows. A paused
+-- queue gives nothing, whatever the worker knows of it.
+WITH source AS MATERIALIZED (
+  SELECT paused, claimed_sequence
+  FROM queueworker.queue
+  WHERE id = %(queue_id)s::int
+),
+head AS (
   SELECT h.lane_id, h.pos, h.priority
   FROM unnest(%(lanes)s::int[], %(hints)s::bigint[], %(priorities)s::smallint[]) AS h (lane_id, pos, priority)
   CROSS JOIN LATERAL (
@@ -11,6 +17,7 @@ WITH head AS (
     ORDER BY j.lane_id, j.pos
     LIMIT 1
   ) AS first
+  WHERE NOT (SELECT paused FROM source)
   ORDER BY h.priority DESC, first.pos
 ),
 claimed AS (
@@ -44,7 +51,7 @@ recorded AS (
   SELECT min(token), %(worker_id)s::uuid, %(queue_id)s::int, least(%(started)s::int, count(*))::int,
     array_agg(id)
   FROM ordered
-  HAVING max(nextval((SELECT claimed_sequence FROM queueworker.queue WHERE id = %(queue_id)s::int))) > 0
+  HAVING max(nextval((SELECT claimed_sequence FROM source))) > 0
 )
 SELECT token, id, lane_id AS lane, pos, attempt, max_attempts, crash_count, timeout_s,
   date_part('epoch', clock_timestamp() - run_at) AS run_at_wait_s, args::text

@@ -81,6 +81,11 @@ class Hand:
         self.slots.fill()
         self.busy_changed.set()
 
+    def paused(self, source: Source) -> None:
+        """Give back the waiting jobs of a queue that is paused."""
+        self._give_back(self.waiting.take_back_of(source), "the queue is paused")
+        self._freed()
+
     # The lease's side
 
     def gained(self, worker_id: UUID) -> None:

@@ -177,14 +177,23 @@ class Waiting:
 
     def take_back(self, now_s: float | None = None) -> Unstarted:
         """Give up jobs that wait: all, or those that have waited too long at `now_s`."""
+        return self._take_back(
+            lambda batch: now_s is None or now_s - batch.claimed_s > batch.most_hold_s
+        )
+
+    def take_back_of(self, source: Source) -> Unstarted:
+        """Give up the jobs of one queue that wait."""
+        return self._take_back(lambda batch: batch.source is source)
+
+    def _take_back(self, is_chosen: Callable[[Batch], bool]) -> Unstarted:
         back: Unstarted = []
         for batch in self._batches:
-            if now_s is None or now_s - batch.claimed_s > batch.most_hold_s:
+            if is_chosen(batch):
                 back.extend((batch.source, job) for job in batch.jobs)
                 batch.jobs.clear()
         kept: deque[tuple[Batch, ClaimedJob]] = deque()
         for batch, job in self._suspects:
-            if now_s is None or now_s - batch.claimed_s > batch.most_hold_s:
+            if is_chosen(batch):
                 back.append((batch.source, job))
             else:
                 kept.append((batch, job))

@@ -176,7 +176,7 @@ class Worker:
             case "cancel":
                 self._cancellations.heard(subject)
             case "lane" | "queue":
-                self._sweeper.ask()
+                self._sweeper.ask(subject)
             case _:
                 logger.debug("a notification of kind %r is not known", kind)
 
