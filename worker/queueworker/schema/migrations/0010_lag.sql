@@ -225,9 +225,10 @@ $$;
 -- Counting
 
 -- How many positions lie between two; a queue that moved goes on with the same count in another range.
+-- Its names are bound here and now: a search path of its own would keep it from being inlined.
 CREATE FUNCTION queueworker.apart(from_pos bigint, to_pos bigint) RETURNS float8
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT greatest(1, (to_pos & 1099511627775) - (from_pos & 1099511627775))::float8 $$;
+RETURN greatest(1, (to_pos & 1099511627775) - (from_pos & 1099511627775))::float8;
 
 -- The ready jobs of a lane after the head that a sweep has counted. Each stretch of decided
 -- positions is counted once and remembered; what is not decided yet is counted each time. More
