@@ -69,9 +69,10 @@ PAIR: Final = re.compile(
     r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?:[^\s'\\]|\\.)*))\s*", re.DOTALL
 )
 SHAPES: Final = {
-    # Neither may hold a whole address: both are shown. A host that starts with @ is a socket.
+    # None may hold a whole address or a pair: they are shown. A host that starts with @ is a socket.
     "host": re.compile(r"@?[A-Za-z0-9_.:,%/-]*"),
     "dbname": re.compile(r"[^=@]*"),
+    "user": re.compile(r"[^=]*"),
     "hostaddr": re.compile(r"[0-9A-Fa-f.:,]*"),
     "port": re.compile(r"(\d{1,5}(,\d{1,5})*)?"),
     "sslmode": re.compile(r"disable|allow|prefer|require|verify-ca|verify-full"),
@@ -189,6 +190,12 @@ def _hosts(text: str) -> dict[str, str]:
         match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(.*))?", part, re.DOTALL)
         if match is None:
             raise InvalidDsn("the DSN's host is not valid; percent-encode the password")
+        if match[2] == "":
+            # More often `user:/password` whose host was forgotten: it would be shown as the database.
+            raise InvalidDsn(
+                "the DSN has a colon without a port; write postgresql://user:password@host:5432/dbname,"
+                " with special characters of the password percent-encoded"
+            )
         hosts.append(match[1].strip("[]"))
         ports.append(match[2] or "")
     return {"host": ",".join(hosts), "port": ",".join(ports).strip(",") and ",".join(ports)}
