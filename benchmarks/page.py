@@ -19,8 +19,8 @@ BARS = {"drain": ("jobs_per_s", "jobs/s"), "enqueue": ("jobs_per_s", "jobs/s")}
 HEAD = """\
 <!-- Made by `python -m benchmarks page` from benchmarks/results/*.json. -->
 # Benchmarks
-Every figure here comes from a file in [benchmarks/results](../../benchmarks/results), with its versions, machine and commit, and
-can be made again: `make bench` prints the short table, `make bench-drain JSON=FILE` the drain alone, `make bench-full` the rest.
+`make bench` prints the short table, `make bench-drain JSON=FILE` the drain alone; `make bench-full` measures all and writes this page.
+A figure on it comes from a file in `benchmarks/results`, with its versions, machine and commit.
 
 **How it is measured.** One Postgres with the same settings for all, durable (`fsync`, `synchronous_commit` and `full_page_writes` on), on a
 unix socket. The product runs as users run it: `queueworker worker`, with leases, retries, metrics and fencing on. Each rival comes from
@@ -30,7 +30,12 @@ SQL, asked by another connection, finds it completed; each run then checks that 
 workers and of all of Postgres, from `/proc`; WAL is that of enqueue and run together. *Foreign load* is the share of all cores that
 other processes used meanwhile: above 10 % a figure is not to be quoted. Ratios hold better than rates: the machine's speed moves.
 """
-MISSING = "Not measured yet: `python -m benchmarks {name}` writes the result.\n"
+REST = """
+## {title}
+| command | measures |
+|---|---|
+{rows}
+"""
 
 Result = Mapping[str, Any]
 
@@ -44,16 +49,15 @@ def files(folder: Path = RESULTS) -> dict[Path, str]:
     }
     made = {IMAGES / f"bench-{name}.svg": image for name, image in _images(results)}
     parts = [HEAD]
-    for name, scenario in SCENARIOS.items():
+    for name, measured in results.items():
+        scenario = SCENARIOS[name]
         parts.append(
             f"\n## {name.capitalize()}\n{scenario.summary[0].upper()}{scenario.summary[1:]}.\n"
         )
-        if name not in results:
-            parts.append(MISSING.format(name=name))
-            continue
         if IMAGES / f"bench-{name}.svg" in made:
             parts.append(f"\n![{scenario.summary}](../images/bench-{name}.svg)\n")
-        parts.append(section(results[name]))
+        parts.append(section(measured))
+    parts.append(_rest([name for name in SCENARIOS if name not in results], bool(results)))
     made[PAGE] = "".join(parts)
     return made
 
@@ -86,6 +90,14 @@ def section(result: Result) -> str:
     lines = [head, ["---"] * len(head), *cells]
     table = "\n".join("| " + " | ".join(line[at] for at in used) + " |" for line in lines)
     return f"\n{table}\n\n{_settings(rows)}\n{_origin(result)}\n"
+
+
+def _rest(names: Sequence[str], has_results: bool) -> str:
+    """List what has no result file, with the command that writes one."""
+    if not names:
+        return ""
+    rows = "\n".join(f"| `python -m benchmarks {n}` | {SCENARIOS[n].summary} |" for n in names)
+    return REST.format(title="More to measure" if has_results else "What is measured", rows=rows)
 
 
 def _cells(

@@ -96,5 +96,14 @@ def test_the_plot_is_svg_with_a_bar_for_each_row(tmp_path: Path) -> None:
     assert float(rectangles[1].attrib["width"]) == 3 * float(rectangles[2].attrib["width"])
 
 
-def test_a_scenario_without_a_result_says_how_to_make_it(tmp_path: Path) -> None:
-    assert "`python -m benchmarks drain` writes the result" in page.files(tmp_path)[page.PAGE]
+def test_only_what_was_measured_has_a_section_and_the_rest_its_command(tmp_path: Path) -> None:
+    empty = page.files(tmp_path)[page.PAGE]
+    write(tmp_path, result(drained("queueworker", 90), drained("cron", 30)))
+    measured = page.files(tmp_path)[page.PAGE]
+
+    assert "## Drain" not in empty
+    assert "| `python -m benchmarks drain` |" in empty
+    assert "## Drain" in measured
+    assert "| `python -m benchmarks drain` |" not in measured
+    assert "| `python -m benchmarks latency` |" in measured
+    assert "Not measured" not in empty + measured

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
+import psycopg
 import pytest
 import yaml
 
@@ -120,37 +122,118 @@ def shell(text: str, folder: Path, environment: dict[str, str]) -> subprocess.Co
     )
 
 
+# What differs from run to run: spans, times of day, ids of jobs, names of hosts and processes.
+VARIES = re.compile(r"\d+(\.\d+)?(ms|s|m|h)(\d+s)?|\d{4}-\d\d-\d\d|\d\d:\d\d:\S+|HOST|\d{13,}")
+
+
+def pattern_of(line: str) -> str:
+    """Give a pattern for a line: its words, in order, where what varies may be anything."""
+    words = re.split(r"[\s.]{3,}|\s+", line.strip())
+    return ".*".join(
+        r"\S+" if VARIES.fullmatch(word) else re.escape(word) for word in words if word
+    )
+
+
 def shows(expected: str, output: str) -> bool:
     """Tell whether each expected line's words stand in one line of the output, in order."""
     lines = [re.sub(r"\s+", " ", line) for line in output.splitlines()]
-    for wanted in filter(None, (line.strip() for line in expected.splitlines())):
-        pattern = ".*".join(re.escape(word) for word in re.split(r"[\s.]{3,}|\s+", wanted) if word)
-        if not any(re.search(pattern, line) for line in lines):
-            return False
-    return True
+    patterns = [pattern_of(line) for line in expected.splitlines() if line.strip()]
+    return all(any(re.search(pattern, line) for line in lines) for pattern in patterns)
+
+
+class Terminal:
+    """Another terminal of the reader's: a shell in the folder, with nothing set by the first one."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        # To a terminal Python writes line by line; to a file it would not.
+        self._environment = environment | {"PYTHONUNBUFFERED": "1"}
+        self._output = folder / "terminal.log"
+        self._setup = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, text: str) -> None:
+        """Type a block; its last command goes on. One that runs from before gets Ctrl-C first."""
+        self.interrupt()
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["bash", "-c", f"set -eu\n{self._setup}{text}"],
+                cwd=self._folder,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        *setup, _ = text.splitlines(keepends=True)
+        self._setup += "".join(setup)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, and wait for an orderly end."""
+        if self._process is None:
+            return
+        os.killpg(self._process.pid, signal.SIGINT)
+        assert self._process.wait(30) == 0, self._output.read_text()
+        self._process = None
+
+    def wait_for(self, expected: str) -> None:
+        """Wait until it shows these lines."""
+        deadline = time.monotonic() + SHOWN_WITHIN_S
+        while not shows(expected, self._output.read_text()):
+            assert time.monotonic() < deadline, f"{self._output.read_text()}\nlacks\n{expected}"
+            time.sleep(0.1)
+
+
+def edit(path: Path, difference: str) -> None:
+    """Put the lines with a plus in the place of those with a minus."""
+    old, new = (
+        "".join(line[1:] for line in difference.splitlines(keepends=True) if line[0] == sign)
+        for sign in "-+"
+    )
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path.name} does not have once:\n{old}"
+    path.write_text(text.replace(old, new))
+
+
+def query(text: str, folder: Path) -> None:
+    """Run SQL as a client of the database that the page has set up."""
+    exports = (folder / ".exports").read_text()
+    (dsn,) = re.findall(r'QUEUEWORKER_DSN="(.*)"', exports)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(text.encode())
 
 
 def follow(page: Path, folder: Path, environment: dict[str, str]) -> None:
-    """Do what the page says, from top to bottom."""
+    """Do what the page says, from top to bottom.
+
+    Untitled `bash` runs, and shows the `text` that follows; `sh` is for the reader alone. A title
+    names the file to write (or, with `diff`, to edit), or says where: "second terminal" (whose
+    `text` is what it shows), "any client" (SQL).
+    """
     todo = blocks(page)
-    terminals: list[subprocess.Popen[bytes]] = []
+    # Nothing of the first terminal: the reader's own PATH, without this environment's commands.
+    terminal = Terminal(folder, environment | {"PATH": os.defpath})
     try:
         for index, block in enumerate(todo):
             after = todo[index + 1] if index + 1 < len(todo) else None
-            if block.title == "second terminal":
-                script = f". ./.exports\nexec {block.text}"
-                terminals.append(
-                    subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment)
-                )
-            elif block.title:
-                (folder / block.title).write_text(block.text)
-            elif block.language == "bash":
-                expect = after.text if after is not None and after.language == "text" else ""
-                run_until_shown(block, expect, folder, environment)
+            match block.language, block.title:
+                case "text", "second terminal":
+                    terminal.wait_for(block.text)
+                case _, "second terminal":
+                    terminal.run(block.text)
+                case "sql", "any client":
+                    query(block.text, folder)
+                case "diff", name:
+                    edit(folder / name, block.text)
+                case _, name if name:
+                    (folder / name).write_text(block.text)
+                case "bash", _:
+                    shown = after is not None and after.language == "text" and not after.title
+                    expect = after.text if after is not None and shown else ""
+                    run_until_shown(block, expect, folder, environment)
+                case _:
+                    pass
     finally:
-        for terminal in terminals:
-            terminal.terminate()
-            assert terminal.wait(30) == 0
+        terminal.interrupt()
 
 
 def run_until_shown(block: Block, expect: str, folder: Path, environment: dict[str, str]) -> None:
@@ -165,9 +248,10 @@ def run_until_shown(block: Block, expect: str, folder: Path, environment: dict[s
 
 
 def test_the_quickstart_works_to_the_letter(tmp_path: Path) -> None:
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
     home = {key: os.environ[key] for key in ("HOME", "USER", "LANG") if key in os.environ}
-    environment = {"PATH": path, "PYTHONPATH": str(tmp_path), **home}
+    environment = {"PATH": path, **home}
     try:
         follow(ROOT / "docs/quickstart.md", tmp_path, environment)
     finally:
