@@ -69,9 +69,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _object(text: str) -> dict[str, object]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as exc:
         raise InvalidSetting(f"--args is not JSON ({exc}); quote it for the shell") from None
     if not isinstance(value, dict):
         raise InvalidSetting("--args must be a JSON object of argument names and values")
+    return value
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse what would silently lose a value."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("an object has a name twice")
     return value
