@@ -1,4 +1,4 @@
-"""The how-tos about history do what they say, command by command."""
+"""The how-tos do what they say, command by command."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 from tests.docs.test_pages import ROOT, follow
 
 
-@pytest.mark.parametrize("page", ["cancel", "dead-letters", "queues", "retention", "watch-queues"])
+@pytest.mark.parametrize(
+    "page", ["cancel", "dead-letters", "queues", "retention", "watch-queues", "write-tasks"]
+)
 def test_a_how_to_works_from_top_to_bottom(page: str, dsn: str, tmp_path: Path) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("SELECT queueworker.ensure_queue('mail')")

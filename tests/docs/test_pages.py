@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,56 +194,64 @@ def edit(path: Path, difference: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def query(text: str, folder: Path) -> None:
-    """Run SQL as a client of the database that the page has set up."""
-    exports = (folder / ".exports").read_text()
-    (dsn,) = re.findall(r'QUEUEWORKER_DSN="(.*)"', exports)
+def query(text: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run SQL as a client of the database that the page has set up; give the rows as text."""
+    dsn = shell('echo "$QUEUEWORKER_DSN"', folder, environment).stdout.strip()
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(text.encode())
+        cursor = conn.execute(text.encode())
+        rows = cursor.fetchall() if cursor.description else []
+    return "\n".join(" | ".join(map(str, row)) for row in rows)
 
 
-def follow(page: Path, folder: Path, environment: dict[str, str]) -> None:
-    """Do what the page says, from top to bottom.
+def follow(
+    page: Path, folder: Path, environment: dict[str, str], elsewhere: dict[str, str] | None = None
+) -> None:
+    """Do what the page says, from top to bottom; `elsewhere` is what the second terminal knows.
 
-    Untitled `bash` runs, and shows the `text` that follows; `sh` is for the reader alone. A title
-    names the file to write (or, with `diff`, to edit), or says where: "second terminal" (whose
-    `text` is what it shows), "any client" (SQL).
+    Untitled `bash` runs, and shows the untitled `text` that follows; `sh` is for the reader alone.
+    A title names the file to write (or, with `diff`, to edit), or says where: "second terminal"
+    (whose `text` is what it shows), "any client" (SQL, which shows its rows).
     """
     todo = blocks(page)
-    # Nothing of the first terminal: the reader's own PATH, without this environment's commands.
-    terminal = Terminal(folder, environment | {"PATH": os.defpath})
+    terminal = Terminal(folder, elsewhere or environment)
     try:
         for index, block in enumerate(todo):
             after = todo[index + 1] if index + 1 < len(todo) else None
+            shown = after is not None and (after.language, after.title) == ("text", "")
+            expected = after.text if after is not None and shown else ""
             match block.language, block.title:
                 case "text", "second terminal":
                     terminal.wait_for(block.text)
                 case _, "second terminal":
                     terminal.run(block.text)
                 case "sql", "any client":
-                    query(block.text, folder)
+                    text = block.text
+                    wait_for(lambda t=text: query(t, folder, environment), text, expected)
                 case "diff", name:
                     edit(folder / name, block.text)
                 case _, name if name:
                     (folder / name).write_text(block.text)
                 case "bash", _:
-                    shown = after is not None and after.language == "text" and not after.title
-                    expect = after.text if after is not None and shown else ""
-                    run_until_shown(block, expect, folder, environment)
+                    text = block.text
+                    wait_for(lambda t=text: output_of(t, folder, environment), text, expected)
                 case _:
                     pass
     finally:
         terminal.interrupt()
 
 
-def run_until_shown(block: Block, expect: str, folder: Path, environment: dict[str, str]) -> None:
+def output_of(text: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run a block, which must succeed."""
+    done = shell(text, folder, environment)
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def wait_for(look: Callable[[], str], text: str, expected: str) -> None:
+    """Do it until it shows what is expected; at least once."""
     deadline = time.monotonic() + SHOWN_WITHIN_S
-    while True:
-        done = shell(block.text, folder, environment)
-        assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
-        if shows(expect, done.stdout):
-            return
-        assert time.monotonic() < deadline, f"{block.text}\nshows\n{done.stdout}\nnot\n{expect}"
+    while not shows(expected, output := look()):
+        assert time.monotonic() < deadline, f"{text}\nshows\n{output}\nnot\n{expected}"
         time.sleep(0.3)
 
 
@@ -253,6 +261,8 @@ def test_the_quickstart_works_to_the_letter(tmp_path: Path) -> None:
     home = {key: os.environ[key] for key in ("HOME", "USER", "LANG") if key in os.environ}
     environment = {"PATH": path, **home}
     try:
-        follow(ROOT / "docs/quickstart.md", tmp_path, environment)
+        # The second terminal has the reader's own PATH, and nothing of the first one.
+        elsewhere = environment | {"PATH": os.defpath}
+        follow(ROOT / "docs/quickstart.md", tmp_path, environment, elsewhere)
     finally:
         shell("queueworker db stop --path pg || true", tmp_path, environment)
