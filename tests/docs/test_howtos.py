@@ -9,7 +9,16 @@ from tests.docs.test_pages import ROOT, follow
 
 
 @pytest.mark.parametrize(
-    "page", ["cancel", "dead-letters", "queues", "retention", "watch-queues", "write-tasks"]
+    "page",
+    [
+        "cancel",
+        "dead-letters",
+        "queues",
+        "retention",
+        "troubleshooting",
+        "watch-queues",
+        "write-tasks",
+    ],
 )
 def test_a_how_to_works_from_top_to_bottom(page: str, dsn: str, tmp_path: Path) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 import yaml
 
 import queueworker
+from queueworker.cli.parser import build_parser as worker_parser
+from queueworker_operator.cli import build_parser as operator_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
@@ -48,6 +51,65 @@ def test_links_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
 
     assert missing == []
+
+
+def test_no_page_is_out_of_reach_of_the_readme_and_the_index() -> None:
+    index = ROOT / "docs/README.md"
+    reached, todo = set(), [ROOT / "README.md", index]
+    while todo:
+        page = todo.pop()
+        reached.add(page)
+        found = {(page.parent / link).resolve() for link in LINK.findall(page.read_text())}
+        todo += [path for path in found if path.suffix == ".md" and path not in reached]
+    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text())}
+    pages = set(ROOT.glob("docs/**/*.md"))
+
+    assert pages - reached == set()
+    # The index has them all in one step, but for the single decisions.
+    assert pages - linked - set(ROOT.glob("docs/decisions/0*.md")) == {index}
+
+
+def anchors(page: Path) -> set[str]:
+    """Give what GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_into_a_page_lead_to_one_of_its_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text())
+    targets = [((page.parent / name).resolve() if name else page, anchor) for name, anchor in links]
+
+    assert [anchor for target, anchor in targets if anchor not in anchors(target)] == []
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Give each call of our commands in a shell block: the page, and its words."""
+    for block in [*every("sh"), *every("bash")]:
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            for at, word in enumerate(words):
+                if word in {"queueworker", "queueworker-operator"} and not SETS.intersection(words):
+                    rest = words[at:]
+                    ends = [i for i, part in enumerate(rest) if part in {"|", "||", "&&", "<", ">"}]
+                    yield block.page.name, rest[: ends[0] if ends else None]
+
+
+SETS = {"helm", "docker", "kubectl", "systemctl"}
+
+
+def test_every_command_line_on_a_page_is_understood() -> None:
+    parsers = {"queueworker": worker_parser(), "queueworker-operator": operator_parser()}
+    found = [(page, words) for page, words in command_lines() if len(words) > 1]
+
+    assert len(found) > 40
+    for page, words in found:
+        # A placeholder stands for a number.
+        arguments = ["1" if word == "ID" else word for word in words[1:]]
+        try:
+            parsers[words[0]].parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"{page}: {shlex.join(words)}")
 
 
 def test_python_blocks_compile() -> None:
