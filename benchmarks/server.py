@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from queueworker import embedded
+from queueworker.cluster import Cluster
 
 # Durable, and without a checkpoint inside a measurement: after one, the first write to each page
 # puts the whole page into the WAL.
@@ -44,7 +45,7 @@ class Server:
 
     def url(self, database: str) -> str:
         """Give the address of a database in the form that all drivers read."""
-        host = embedded.Cluster.at(self.path).socket_directory
+        host = Cluster.at(self.path).socket_directory
         return f"postgresql://postgres@/{database}?host={host}"
 
     def connect(self, database: str) -> Connection:
@@ -83,7 +84,7 @@ def kept_server(path: Path) -> Iterator[Server]:
     """Run the server of `path`; its data stay."""
     embedded.start(path, SETTINGS)
     try:
-        pid = int(embedded.Cluster.at(path).pid_file.read_text().split("\n", 1)[0])
+        pid = int(Cluster.at(path).pid_file.read_text().split("\n", 1)[0])
         yield Server(path=path, pid=pid)
     finally:
         embedded.stop(path)

@@ -81,7 +81,7 @@ def _signature(name: str, thing: object) -> str:
         return name
     signature = inspect.signature(thing)
     kept = [p for p in signature.parameters.values() if p.name != "self"]
-    text = str(signature.replace(parameters=kept))
+    text = str(signature.replace(parameters=kept)).replace("*misplaced: Never, ", "*, ")
     for pattern, shorter in ANNOTATIONS:
         text = re.sub(pattern, shorter, text)
     prefix = "await " if inspect.iscoroutinefunction(thing) else ""

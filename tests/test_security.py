@@ -241,6 +241,8 @@ MALFORMED = [
     f"host=h password={CANARY} port=abc",
     f"host=h dbname=postgresql://user:{CANARY}@h/x",
     f"host=user:{CANARY}@h dbname=x",
+    f"host='/tmp/x password={CANARY}' dbname=x",
+    f"host='/tmp postgresql://user:{CANARY}@h/x'",
     f"host=h {CANARY}=password",
     f"host=h sslmode={CANARY}",
     f"postgresql://user:{CANARY}@host/db?connect_timeout={CANARY}",
@@ -269,6 +271,13 @@ def test_a_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
     assert "QUEUEWORKER_DSN" in str(caught.value)
 
 
+def test_a_socket_folder_that_cannot_be_is_not_blamed_on_the_password() -> None:
+    with pytest.raises(InvalidDsn, match="folder of a socket") as caught:
+        Dsn.parse("host='/tmp/a=b' dbname=x")
+
+    assert "password" not in str(caught.value)
+
+
 def test_psycopg_itself_would_quote_some_of_them() -> None:
     def quotes(dsn: str) -> bool:
         try:
@@ -288,6 +297,9 @@ WELL_FORMED = [
     (f"postgresql:///jobs?host=/run/pg&password={CANARY}", "/run/pg"),
     (f"host=db password='{CANARY}' dbname = jobs", "db"),
     (f"host=db password=a\\ b{CANARY} dbname=jobs", "db"),
+    (f"host='/home/me/my db/run' password={CANARY} dbname=jobs", "/home/me/my db/run"),
+    (f"host=/home/me/my\\ db password={CANARY} dbname=jobs", "/home/me/my db"),
+    (f"postgresql://user:{CANARY}@%2Fhome%2Fme%2Fmy%20db/jobs", "/home/me/my db"),
     (f"postgresql://user:p@{CANARY}@db/jobs", "db"),
 ]
 

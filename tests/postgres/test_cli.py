@@ -88,6 +88,54 @@ def test_a_database_or_a_role_that_does_not_exist_is_told_from_an_unreachable_se
 def test_an_unknown_module_is_one_line(dsn: str) -> None:
     assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", "--app")
     assert_one_line(worker(dsn, "--app", ".tasks:app"), ".tasks", "--app")
+    for written in ("tests.support.ledger_tasks.app", "tests/support/ledger_tasks.py"):
+        assert_one_line(worker(dsn, "--app", written), f"did you mean --app {APP}?")
+
+
+def module(folder: Path, name: str, *lines: str) -> None:
+    (folder / f"{name}.py").write_text("\n".join(lines) + "\n")
+
+
+def test_an_error_inside_the_apps_module_is_one_line_that_names_its_place(
+    dsn: str, tmp_path: Path
+) -> None:
+    module(tmp_path, "syn", "def send(:")
+    module(tmp_path, "boom", "import os", "raise RuntimeError('no SECRET_KEY')")
+    module(tmp_path, "missing", "import os", "os.environ['SECRET_KEY']")
+    module(tmp_path, "broken", "", "import nonexistent_mod")
+    module(tmp_path, "leaky", f"raise OSError('postgresql://u:{CANARY}@h/x')")
+    wrong = ("from queueworker import App, Context", "app = App()", "@app.task()")
+    module(tmp_path, "second", *wrong, "def nap(seconds: int, ctx: Context) -> None: ...")
+
+    def said(name: str, *words: str) -> None:
+        done = worker(dsn, "--app", name, PYTHONPATH=str(tmp_path))
+        assert_one_line(done, *words)
+
+    said("syn", "importing 'syn' failed: SyntaxError: ", "(syn.py, line 1)")
+    said("boom", "importing 'boom' failed: RuntimeError: no SECRET_KEY (boom.py:2)")
+    said("missing", "importing 'missing' failed: KeyError: 'SECRET_KEY' (missing.py:2)")
+    said("broken", "module 'broken' needs 'nonexistent_mod', which is not installed here")
+    said("leaky", "postgresql://u:***@h/x")
+    said("second", "task 'nap': ctx: queueworker.context.Context must be the first parameter")
+
+
+def test_an_error_in_a_module_that_the_apps_module_imports_shows_the_way_there(
+    dsn: str, tmp_path: Path
+) -> None:
+    module(tmp_path, "shop", "import boom")
+    module(tmp_path, "boom", "def check():", "    raise RuntimeError('no key')", "check()")
+    done = worker(dsn, "--app", "shop", PYTHONPATH=str(tmp_path))
+    first, *frames = done.stderr.splitlines()
+
+    assert (done.returncode, first) == (
+        1,
+        "queueworker: importing 'shop' failed: RuntimeError: no key (boom.py:2)",
+    )
+    assert [line.split(",")[0].split("/")[-1] for line in frames if "File" in line] == [
+        'shop.py"',
+        'boom.py"',
+        'boom.py"',
+    ]
 
 
 def test_an_unknown_attribute_is_one_line(dsn: str) -> None:
@@ -241,7 +289,9 @@ def test_stats_are_watched_until_interrupted(dsn: str, bench: Bench) -> None:
 
 
 def test_a_database_is_started_printed_migrated_and_stopped(tmp_path: Path) -> None:
-    path = ("--path", str(tmp_path / "pg"))
+    # A folder as people name them.
+    (tmp_path / "my files").mkdir()
+    path = ("--path", str(tmp_path / "my files" / "pg"))
     try:
         started = run_command("", "db", "start", *path)
         dsn = started.stdout.strip()
@@ -254,3 +304,16 @@ def test_a_database_is_started_printed_migrated_and_stopped(tmp_path: Path) -> N
     finally:
         assert "stopped" in run_command("", "db", "stop", *path).stdout
     assert_one_line(run_command("", "db", "dsn", *path), "queueworker db start")
+
+
+def test_a_database_cannot_be_started_where_other_files_are(tmp_path: Path) -> None:
+    module(tmp_path, "tasks", "")
+
+    def start(path: Path | str) -> Completed:
+        return run_command("", "db", "start", "--path", str(path))
+
+    assert_one_line(start(tmp_path / "tasks.py"), "tasks.py is a file", "--path")
+    assert_one_line(start(tmp_path / "tasks.py" / "pg"), "tasks.py", "--path")
+    assert_one_line(start("/proc/nothing"), "/proc/nothing", "--path")
+    assert_one_line(start(tmp_path), "holds other files", f"{tmp_path / 'pg'}")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tasks.py"]

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from queueworker import EmbeddedServerError, embedded
+from queueworker.cluster import Cluster
+from queueworker.dsn import Dsn
 
 pytestmark = pytest.mark.postgres
 
@@ -64,7 +66,7 @@ def test_a_server_outlives_the_process_that_started_it_and_any_other_stops_it(pl
 
 def test_a_server_that_went_down_without_a_shutdown_starts_again(place: Path) -> None:
     embedded.start(place)
-    pid_file = embedded.Cluster.at(place).pid_file
+    pid_file = Cluster.at(place).pid_file
     os.kill(int(pid_file.read_text().split("\n")[0]), signal.SIGQUIT)
     deadline_s = time.monotonic() + 20
     while pid_file.exists():
@@ -77,7 +79,7 @@ def test_a_server_that_went_down_without_a_shutdown_starts_again(place: Path) ->
 def test_root_opens_no_directory_to_others_for_the_servers_user(place: Path) -> None:
     place.parent.chmod(0o700)
     dsn = embedded.start(place)
-    home = embedded.Cluster.at(place).home
+    home = Cluster.at(place).home
 
     assert version_of(dsn) >= 15
     assert place.parent.stat().st_mode & 0o777 == 0o700
@@ -115,6 +117,20 @@ def test_a_long_path_gets_a_socket_with_a_short_one(place: Path) -> None:
         assert version_of(dsn) >= 15
     finally:
         embedded.remove(long)
+
+
+@pytest.mark.parametrize("name", ["my db", "o'brien", 'a "b" $HOME `id`', "one,two=3", "größe"])
+def test_a_path_may_hold_any_characters(place: Path, name: str) -> None:
+    odd = place / name
+    try:
+        dsn = embedded.start(odd)
+
+        assert version_of(dsn) >= 15
+        assert Dsn.parse(dsn).parameters == psycopg.conninfo.conninfo_to_dict(dsn)
+        assert (Cluster.at(odd).home / "log").exists()
+    finally:
+        embedded.remove(odd)
+    assert not odd.exists()
 
 
 def test_a_directory_of_another_user_is_refused(place: Path) -> None:

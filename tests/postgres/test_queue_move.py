@@ -12,7 +12,9 @@ from tests.support.engine import Engine, bury, engine, release, retry, succeed
 from tests.support.postgres import Connection
 from tests.support.worker_process import Bench, WorkerProcess, run_command
 
-from queueworker.store import MoveState
+from queueworker.connection import connect
+from queueworker.dsn import Dsn
+from queueworker.store import MoveState, Store
 
 pytestmark = pytest.mark.postgres
 
@@ -266,17 +268,31 @@ def test_a_queue_is_dropped_only_when_nothing_is_lost_unless_asked(
     conn.execute("SELECT queueworker.enqueue('mail', 'a')")
     refused = run_command(dsn, "queue", "drop", "mail")
     assert refused.returncode == 1
-    assert "queue mail has 1 jobs, 0 dead letters and 0 live workers" in refused.stderr
+    assert refused.stderr == (
+        "queueworker: queue mail has 1 job; add --purge to delete them for good\n"
+    )
     assert run_command(dsn, "queue", "drop", "nothing").returncode == 1
 
     assert run_command(dsn, "queue", "create", "mail").returncode == 0
-    purged = run_command(dsn, "queue", "drop", "mail", "--purge")
+    asked = run_command(dsn, "queue", "drop", "mail", "--purge")
+    assert asked.returncode == 1
+    assert "would delete queue mail with 1 job for good; add --yes" in asked.stderr
+    assert conn.execute("SELECT count(*) FROM queueworker.job").fetchone() == (1,)
+    purged = run_command(dsn, "queue", "drop", "mail", "--purge", "--yes")
     assert (purged.returncode, purged.stderr) == (0, "")
+    assert purged.stdout == "queue mail is removed, and 1 job\n"
     left = conn.execute(
         "SELECT relname FROM pg_class WHERE relname ~ '(_q[0-9]+$)' AND relkind IN ('r', 'S')"
     ).fetchall()
     assert left == []
     assert conn.execute("SELECT count(*) FROM queueworker.lane").fetchone() == (0,)
+
+
+async def dropped(dsn: str, queue: str) -> bool:
+    """Drop a queue as a command does whose count was made before a worker came."""
+    conn = await connect(Dsn.parse(dsn), application_name="test")
+    async with conn:
+        return await Store(conn).queue_drop(queue, purge=True)
 
 
 def test_cached_workers_and_producers_cope_with_a_dropped_queue(dsn: str) -> None:
@@ -286,8 +302,10 @@ def test_cached_workers_and_producers_cope_with_a_dropped_queue(dsn: str) -> Non
         bench.until_noted(running)
         bench.enqueue("nap", count=20, seconds=1)
         run_command(dsn, "queue", "create", "mail")
-        dropped = run_command(dsn, "queue", "drop", "mail", "--purge")
-        assert dropped.returncode == 0, dropped.stderr
+        refused = run_command(dsn, "queue", "drop", "mail", "--purge", "--yes")
+        assert "queue mail has 1 live worker and " in refused.stderr
+        assert "jobs; stop the workers, and add --purge" in refused.stderr
+        assert asyncio.run(dropped(dsn, "mail"))
         (after,) = bench.enqueue("quick")
         bench.until_noted(after, "quick")
         bench.until_gone(after)

@@ -14,7 +14,7 @@ from tests.support import postgres
 from tests.support.waiting import wait_until
 
 from queueworker import embedded
-from queueworker.embedded import Cluster
+from queueworker.cluster import Cluster
 from queueworker.schema import migrate
 
 FAST_STOP, IMMEDIATE_STOP = signal.SIGINT, signal.SIGQUIT

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from queueworker import App, Context, DuplicateTask, InvalidCall, TaskError, UnknownTask
-from queueworker.app import load_app
 from queueworker.errors import AppNotFound
+from queueworker.load import load_app
 from queueworker.task import Executor
 
 
@@ -99,6 +99,11 @@ def test_async_tasks_run_in_the_loop_and_plain_ones_in_threads() -> None:
         {"timeout_s": 0},
         {"timeout_s": float("nan")},
         {"executor": "async"},
+        {"executor": "bogus"},
+        {"queue": "a b"},
+        {"queue": ""},
+        {"on_duplicate": "x"},
+        {"unique": 5},
     ],
 )
 def test_options_out_of_bounds_are_refused_at_definition(options: dict[str, Any]) -> None:
@@ -106,6 +111,35 @@ def test_options_out_of_bounds_are_refused_at_definition(options: dict[str, Any]
 
         @new_app().task(**options)
         def send() -> None: ...
+
+
+def test_an_unknown_executor_names_the_known_ones() -> None:
+    with pytest.raises(TaskError, match="'bogus' is not known; give one of: auto, async, thread"):
+        new_app().task(executor="bogus")
+
+
+def test_a_decorator_without_parentheses_says_how_to_write_it() -> None:
+    def send() -> None: ...
+
+    with pytest.raises(TaskError, match=r"task 'send': write @app\.task\(\)"):
+        new_app().task(send)  # type: ignore[arg-type]
+
+
+def test_a_context_in_another_place_is_refused_at_definition() -> None:
+    with pytest.raises(TaskError, match=r"task 'nap': ctx: .*Context must be the first parameter"):
+
+        @new_app().task(name="nap")
+        def send(seconds: int, ctx: Context) -> None: ...
+
+
+def test_a_call_says_what_is_missing_and_what_no_parameter_takes() -> None:
+    app = new_app()
+
+    @app.task()
+    def send(to: str, subject: str = "") -> None: ...
+
+    with pytest.raises(InvalidCall, match=r"'to'; unexpected: 'too'; it takes: to, subject"):
+        send(too="k")  # type: ignore[call-arg]
 
 
 def test_parameters_that_have_no_name_are_refused() -> None:

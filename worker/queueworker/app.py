@@ -1,22 +1,20 @@
 """An application: its tasks, and how their jobs are enqueued."""
 
-import importlib
-import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Never, ParamSpec, Protocol, Self, TypeVar, overload
 
 import psycopg
 
 from queueworker import enqueue as statements
 from queueworker.context import Context
 from queueworker.dsn import Dsn
-from queueworker.errors import AppNotFound
+from queueworker.errors import TaskError
 from queueworker.job import Job, Policy
 from queueworker.retry import Backoff, exponential
 from queueworker.settings import Settings
-from queueworker.task import Executor, Task, TaskOptions, TaskRegistry
+from queueworker.task import Task, TaskOptions, TaskRegistry, executor_named
 from queueworker.unique import Unique
 
 P = ParamSpec("P")
@@ -45,7 +43,7 @@ class App:
 
     def task(
         self,
-        *,
+        *misplaced: Never,
         queue: str = "default",
         priority: int = 0,
         max_attempts: int = 5,
@@ -61,14 +59,19 @@ class App:
         `executor` "auto" runs `async def` in the event loop and `def` in a thread; "process" runs
         a `def` in a process of its own, which is killed at the deadline. `unique` gives each job a
         key made of its arguments: True of all, a template like "{user_id}", or a function of them.
+        A first parameter `ctx: Context` is the run itself; callers do not give it.
+
+        Raises:
+            TaskError: an option is out of its bounds, or the function cannot be a task.
         """
+        _check_called(misplaced)
         options = TaskOptions(
             queue=queue,
             priority=priority,
             max_attempts=max_attempts,
             backoff=backoff or exponential(),
             timeout_s=timeout_s,
-            executor=Executor(executor),
+            executor=executor_named(executor),
             unique=unique,
             on_duplicate=on_duplicate,
         )
@@ -216,29 +219,7 @@ class App:
         await self.close()
 
 
-def load_app(reference: str) -> App:
-    """Import `module:attribute` (the attribute is `app` unless given) and give the app there.
-
-    Raises:
-        AppNotFound: the module or the attribute does not exist, or is no app.
-    """
-    module_name, _, attribute = reference.partition(":")
-    attribute = attribute or "app"
-    if not module_name:
-        raise AppNotFound("no app is named; give --app MODULE:APP or set QUEUEWORKER_APP")
-    if module_name.startswith("."):
-        raise AppNotFound(f"module {module_name!r} is relative; give --app its full name")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as exc:
-        raise AppNotFound(
-            f"cannot import module {module_name!r} ({exc}); correct --app, or run where it is"
-        ) from exc
-    app = getattr(module, attribute, None)
-    if not isinstance(app, App):
-        raise AppNotFound(
-            f"module {module_name!r} has no App named {attribute!r}; give --app MODULE:APP"
-        )
-    return app
+def _check_called(misplaced: tuple[object, ...]) -> None:
+    if misplaced:
+        named = getattr(misplaced[0], "__name__", "the function")
+        raise TaskError(f"task {named!r}: write @app.task(), and options by name")

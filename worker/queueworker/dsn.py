@@ -68,9 +68,11 @@ NUMBERS: Final = re.compile(r"-?\d{1,9}")
 PAIR: Final = re.compile(
     r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?:[^\s'\\]|\\.)*))\s*", re.DOTALL
 )
+ONE_HOST: Final = r"(?:/(?:(?!://)[^=,])*|@?(?!/)[A-Za-z0-9_.:%/-]*)"
 SHAPES: Final = {
-    # None may hold a whole address or a pair: they are shown. A host that starts with @ is a socket.
-    "host": re.compile(r"@?[A-Za-z0-9_.:,%/-]*"),
+    # None may hold a whole address or a pair: they are shown. A host that starts with @ is a socket;
+    # one that starts with / is the folder of a socket, which people name as they like.
+    "host": re.compile(rf"{ONE_HOST}(,{ONE_HOST})*", re.DOTALL),
     "dbname": re.compile(r"[^=@]*"),
     "user": re.compile(r"[^=]*"),
     "hostaddr": re.compile(r"[0-9A-Fa-f.:,]*"),
@@ -141,6 +143,11 @@ def _check(keyword: str, value: str) -> None:
         raise InvalidDsn(f"the DSN's {keyword} contains a NUL character; remove it")
     shape = SHAPES.get(keyword)
     if shape is not None and not shape.fullmatch(value):
+        if keyword == "host" and value.startswith("/"):
+            raise InvalidDsn(
+                "the DSN's host, the folder of a socket, is not valid: it may hold no = and no comma;"
+                " move the folder, or correct the DSN"
+            )
         raise InvalidDsn(
             f"the DSN's {keyword} is not valid; if the password contains any of / @ : # ? %"
             " write them percent-encoded"

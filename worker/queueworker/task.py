@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,8 +10,9 @@ from typing import Generic, ParamSpec, TypeVar
 
 from queueworker.compat import override
 from queueworker.errors import DuplicateTask, InvalidCall, TaskError, UnknownTask
-from queueworker.job import Job, Policy, with_json
+from queueworker.job import POLICIES, Job, Policy, with_json
 from queueworker.payload import encode
+from queueworker.redaction import shortened
 from queueworker.retry import Backoff, exponential
 from queueworker.unique import Unique, key_maker
 
@@ -19,6 +21,8 @@ R = TypeVar("R")
 
 CONTEXT_TYPE = "Context"
 MAX_ATTEMPTS = 1000
+MOST_NAME_CHARACTERS = 40
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 MAX_PRIORITY = 9
 
 
@@ -56,7 +60,7 @@ class Task(Generic[P, R]):
         self.function = function
         self.name = name
         self.options = options
-        self.wants_context, self.signature = _signature(function)
+        self.wants_context, self.signature = _signature(function, name)
         self.executor = _executor(function, name, options.executor)
         self._unique = key_maker(name, options.unique, self.signature)
         self._names = frozenset(self.signature.parameters)
@@ -102,7 +106,7 @@ class Task(Generic[P, R]):
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as exc:
-            raise InvalidCall(f"task {self.name!r}: {exc}") from None
+            raise InvalidCall(f"task {self.name!r}: {exc}{self._unexpected(kwargs)}") from None
         by_name = dict(bound.arguments)
         for parameter in self.signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -112,6 +116,17 @@ class Task(Generic[P, R]):
     def fits(self, arguments: Mapping[str, object]) -> bool:
         """Tell whether these are names of parameters, and all that are needed."""
         return self._required <= arguments.keys() <= self._names
+
+    def _unexpected(self, given: Mapping[str, object]) -> str:
+        """Name what no parameter takes: Python itself tells of the first trouble alone."""
+        kinds = {parameter.kind for parameter in self.signature.parameters.values()}
+        others = [name for name in given if name not in self._names]
+        if not others or inspect.Parameter.VAR_KEYWORD in kinds:
+            return ""
+        shown = ", ".join(shortened(repr(name), MOST_NAME_CHARACTERS) for name in others[:5])
+        return (
+            f"; unexpected: {shown}; it takes: {', '.join(self.signature.parameters) or 'nothing'}"
+        )
 
     @override
     def __repr__(self) -> str:
@@ -153,17 +168,33 @@ class TaskRegistry:
         return len(self._tasks)
 
 
-def _signature(function: Callable[..., object]) -> tuple[bool, inspect.Signature]:
+def executor_named(name: str) -> Executor:
+    """Read an executor's name.
+
+    Raises:
+        TaskError: there is none of this name.
+    """
+    try:
+        return Executor(name)
+    except ValueError:
+        choices = ", ".join(kind.value for kind in Executor)
+        raise TaskError(f"executor {name!r} is not known; give one of: {choices}") from None
+
+
+def _signature(function: Callable[..., object], name: str) -> tuple[bool, inspect.Signature]:
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     for parameter in parameters:
         if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL):
             raise TaskError(
-                f"task function {function.__name__!r}: parameter {parameter.name!r} cannot be"
+                f"task {name!r}: parameter {parameter.name!r} cannot be"
                 " given by name; arguments travel by name"
             )
     wants_context = bool(parameters) and _is_context(parameters[0].annotation)
     kept = parameters[1:] if wants_context else parameters
+    for parameter in kept:
+        if _is_context(parameter.annotation):
+            raise TaskError(f"task {name!r}: {parameter} must be the first parameter")
     return wants_context, signature.replace(parameters=kept)
 
 
@@ -186,6 +217,16 @@ def _executor(function: Callable[..., object], name: str, asked: Executor) -> Ex
 
 
 def _check_options(name: str, options: TaskOptions) -> None:
+    if not QUEUE_NAME.fullmatch(options.queue):
+        raise TaskError(
+            f"task {name!r}: queue {options.queue!r} is not valid; give up to 128 letters, digits and _ . / -"
+        )
+    if options.on_duplicate not in POLICIES:
+        raise TaskError(f"task {name!r}: on_duplicate must be one of: {', '.join(POLICIES)}")
+    if not (isinstance(options.unique, bool | str) or callable(options.unique)):
+        raise TaskError(
+            f"task {name!r}: unique must be True, a template like '{{user_id}}', or a function"
+        )
     if not 0 <= options.priority <= MAX_PRIORITY:
         raise TaskError(f"task {name!r}: priority must be from 0 to {MAX_PRIORITY}")
     if not 1 <= options.max_attempts <= MAX_ATTEMPTS:

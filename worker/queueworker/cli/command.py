@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from queueworker.errors import InvalidSetting
 from queueworker.settings import Settings
 from queueworker.store import COMMAND, Store, connect
 
@@ -43,6 +45,22 @@ def ask(question: Callable[[Store], Awaitable[Answer]]) -> Answer:
             await conn.close()
 
     return asyncio.run(run())
+
+
+def agreed(what: str) -> bool:
+    """Ask a person whether to do it; refuse a script.
+
+    Raises:
+        InvalidSetting: nobody can answer.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidSetting(f"this would {what}; add --yes")
+    return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def counted(count: int, noun: str) -> str:
+    """Write `1 job`, `3,000 jobs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except QueueWorkerError as exc:
         sys.stderr.write(f"queueworker: {' '.join(str(exc).split())}\n")
+        sys.stderr.writelines(f"{note}\n" for note in getattr(exc, "__notes__", ()))
         return FAILED
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain at exit while flushing.

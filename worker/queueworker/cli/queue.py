@@ -5,7 +5,7 @@ import sys
 import time
 
 from queueworker.cli import retain
-from queueworker.cli.command import Commands, add_command, ask, table, to_json
+from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table, to_json
 from queueworker.cli.durations import span
 from queueworker.cli.names import missing
 from queueworker.errors import InvalidSetting
@@ -57,6 +57,7 @@ def _add_places(actions: Commands) -> None:
     drop.add_argument(
         "--purge", action="store_true", help="remove its jobs and dead letters as well, for good"
     )
+    drop.add_argument("--yes", action="store_true", help="do it; without it, --purge only counts")
     drop.set_defaults(run=run_drop)
     for action in (create, back):
         action.add_argument(
@@ -117,15 +118,21 @@ def run_resume(arguments: argparse.Namespace) -> int:
 
 def run_drop(arguments: argparse.Namespace) -> int:
     """Remove a queue."""
-    if not ask(lambda store: store.queue_exists(arguments.queue)):
-        raise ask(lambda store: missing(store, arguments.queue))
-    found = ask(lambda store: store.queue_contents(arguments.queue))
-    if not arguments.purge and (found.jobs or found.dead or found.workers):
-        raise _in_use(arguments.queue, found)
-    if not ask(lambda store: store.queue_drop(arguments.queue, purge=arguments.purge)):
+    name = arguments.queue
+    if not ask(lambda store: store.queue_exists(name)):
+        raise ask(lambda store: missing(store, name))
+    found = ask(lambda store: store.queue_contents(name))
+    if found.workers or (not arguments.purge and not _is_empty(found)):
+        raise _in_use(name, found)
+    if arguments.purge and not _is_empty(found) and not arguments.yes:
+        what = f"delete queue {name} with {_contents(found)} for good"
+        if not agreed(what):
+            print("nothing was changed")
+            return 1
+    if not ask(lambda store: store.queue_drop(name, purge=arguments.purge)):
         # Something came in between.
-        raise _in_use(arguments.queue, ask(lambda store: store.queue_contents(arguments.queue)))
-    print(f"queue {arguments.queue} is removed, and {found.jobs} jobs, {found.dead} dead letters")
+        raise _in_use(name, ask(lambda store: store.queue_contents(name)))
+    print(f"queue {name} is removed" + ("" if _is_empty(found) else f", and {_contents(found)}"))
     return 0
 
 
@@ -136,10 +143,14 @@ async def _move(store: Store, arguments: argparse.Namespace, *, own: bool) -> Mo
         state = step.state
         if arguments.progress and time.monotonic() - told_s >= TELL_EVERY_S:
             told_s = time.monotonic()
-            sys.stderr.write(f"{moved} jobs moved, {state.value}\n")
+            sys.stderr.write(f"{counted(moved, 'job')} moved{_still(state)}\n")
     if arguments.progress:
-        sys.stderr.write(f"{moved} jobs moved, {state.value}\n")
+        sys.stderr.write(f"{counted(moved, 'job')} moved{_still(state)}\n")
     return state
+
+
+def _still(state: MoveState) -> str:
+    return "" if state is MoveState.MOVED else f", {state.value}"
 
 
 def _rest(state: MoveState) -> str:
@@ -159,8 +170,22 @@ def _state(queue: QueueSummary) -> str:
     return " ".join(word for word, is_so in states if is_so)
 
 
+def _is_empty(found: QueueContents) -> bool:
+    return not found.jobs and not found.dead
+
+
+def _contents(found: QueueContents) -> str:
+    parts = ((found.jobs, "job"), (found.dead, "dead letter"))
+    return " and ".join(counted(count, noun) for count, noun in parts if count)
+
+
 def _in_use(name: str, found: QueueContents) -> InvalidSetting:
-    return InvalidSetting(
-        f"queue {name} has {found.jobs} jobs, {found.dead} dead letters and {found.workers} live"
-        " workers; stop the workers, and add --purge to delete its jobs and dead letters for good"
-    )
+    """Say what is in the way, and what helps against that alone."""
+    has, remedies = [], []
+    if found.workers:
+        has.append(counted(found.workers, "live worker"))
+        remedies.append("stop the workers")
+    if not _is_empty(found):
+        has.append(_contents(found))
+        remedies.append("add --purge to delete them for good")
+    return InvalidSetting(f"queue {name} has {' and '.join(has)}; {', and '.join(remedies)}")

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from dataclasses import replace
 
-from queueworker.app import load_app
 from queueworker.cli.command import Commands, add_command
 from queueworker.cli.logs import configure_logging
 from queueworker.errors import InvalidSetting
+from queueworker.load import load_app
 from queueworker.settings import LogFormat, QueueShare, Settings
 from queueworker.worker import Worker
 

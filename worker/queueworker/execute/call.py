@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from queueworker.context import Context
 from queueworker.errors import Discard, InvalidCall, RetryAfter
-from queueworker.execute.trace import place, shortened, traceback_text
+from queueworker.execute.trace import place, traceback_text
 from queueworker.job import (
     SUCCEEDED,
     ClaimedJob,
@@ -18,6 +18,7 @@ from queueworker.job import (
     RetryLater,
     Settled,
 )
+from queueworker.redaction import shortened
 from queueworker.task import Task
 
 MOST_ERROR_CHARACTERS = 2000

@@ -10,12 +10,12 @@ import sys
 import threading
 from queue import SimpleQueue
 
-from queueworker.app import load_app
 from queueworker.errors import InvalidCall, QueueWorkerError
 from queueworker.execute.call import Call, failure, invalid_arguments
 from queueworker.execute.frames import READY, outcome_frame, read_call
 from queueworker.execute.tree import MARK, kill_descendants
 from queueworker.job import Outcome
+from queueworker.load import load_app
 
 
 def main(arguments: list[str]) -> int:

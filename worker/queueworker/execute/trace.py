@@ -3,22 +3,16 @@
 Only frames, source lines and messages: never the values of variables, where arguments live.
 """
 
-import re
 import traceback
 from pathlib import Path
 from types import TracebackType
+
+from queueworker.redaction import shortened
 
 MOST_CHARACTERS = 4000
 MOST_PIECE_CHARACTERS = 1000
 MOST_FRAMES = 40
 OWN = str(Path(__file__).parent)
-# A password may hold an @.
-PASSWORDS = re.compile(
-    r"(://[^:/@\s]*:)\S+(?=@)"
-    r"|(\w*passw(?:or)?d['\"]?\s*[=:]\s*)"
-    r"('(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?|(?:[^\s'\"\\,;)]|\\.)+)",
-    re.IGNORECASE,
-)
 
 
 def place(exc: BaseException) -> str:
@@ -43,16 +37,6 @@ def traceback_text(exc: BaseException) -> str:
     if len(text) <= MOST_CHARACTERS:
         return text
     return "[...]\n" + text[-MOST_CHARACTERS:].partition("\n")[2]
-
-
-def shortened(text: str, most_characters: int) -> str:
-    """Cut a text off, its passwords blanked before: half an address would no longer look like one."""
-    return without_passwords(text[: 4 * most_characters])[:most_characters]
-
-
-def without_passwords(text: str) -> str:
-    """Blank the passwords of addresses that a message or a source line quotes."""
-    return PASSWORDS.sub(lambda match: f"{match[1] or match[2]}***", text)
 
 
 def _handler_frames(frames: TracebackType | None) -> TracebackType | None:
