@@ -56,10 +56,9 @@ class App:
     ) -> TaskDecorator:
         """Register the decorated function as a task named `name`, or as the function is.
 
-        `executor` "auto" runs `async def` in the event loop and `def` in a thread; "process" runs
-        a `def` in a process of its own, which is killed at the deadline. `unique` gives each job a
-        key made of its arguments: True of all, a template like "{user_id}", or a function of them.
-        A first parameter `ctx: Context` is the run itself; callers do not give it.
+        `executor` "auto" runs `async def` in the loop and `def` in a thread; "process" runs a `def`
+        in a process that is killed at the deadline. `unique` makes a key of the arguments: True of
+        all, a template like "{user_id}", or a function. `ctx: Context` must be the first parameter.
 
         Raises:
             TaskError: an option is out of its bounds, or the function cannot be a task.
