@@ -317,7 +317,8 @@ def wait_for(look: Callable[[], str], text: str, expected: str) -> None:
         time.sleep(0.3)
 
 
-def test_the_quickstart_works_to_the_letter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_a_first_page_works_to_the_letter(page: str, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
     home = {key: os.environ[key] for key in ("HOME", "USER", "LANG") if key in os.environ}
@@ -325,6 +326,22 @@ def test_the_quickstart_works_to_the_letter(tmp_path: Path) -> None:
     try:
         # The second terminal has the reader's own PATH, and nothing of the first one.
         elsewhere = environment | {"PATH": os.defpath}
-        follow(ROOT / "docs/quickstart.md", tmp_path, environment, elsewhere)
+        follow(ROOT / page, tmp_path, environment, elsewhere)
     finally:
         shell("queueworker db stop --path pg || true", tmp_path, environment)
+
+
+def test_the_readme_names_the_systems_that_the_benchmarks_run() -> None:
+    """The systems that the README names beside the benchmarks are those that `make bench` runs."""
+    (named,) = re.findall(
+        r"How it is measured beside ([^:]*?), and the commands", (ROOT / "README.md").read_text()
+    )
+    (rivals,) = re.findall(r"^RIVALS \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    titles = {
+        "pgqueuer": "PGQueuer",
+        "graphile": "Graphile Worker",
+        "procrastinate": "Procrastinate",
+    }
+    titles["pgboss"] = "pg-boss"
+
+    assert set(re.split(r", | and ", named)) == {titles[name] for name in rivals.split(",")}
