@@ -133,9 +133,9 @@ def test_many_jobs_are_cancelled_by_queue_and_task_after_a_count(
 
     asked = run_command(dsn, "job", "cancel", "--queue", "mail", "--task", "a")
     assert asked.returncode == 1
-    assert "this would cancel 2500 jobs of queue mail of task a; add --yes" in asked.stderr
+    assert "this would cancel 2,500 jobs of queue mail of task a; add --yes" in asked.stderr
     done = run_command(dsn, "job", "cancel", "--queue", "mail", "--task", "a", "--yes")
-    assert done.stdout == "2500 jobs of queue mail of task a are cancelled\n"
+    assert done.stdout == "2,500 jobs of queue mail of task a are cancelled\n"
     left = conn.execute("SELECT task, count(*) FROM queueworker.jobs GROUP BY task").fetchall()
     assert left == [("b", 3)]
     assert conn.execute("SELECT queueworker.cancelled_total('mail')").fetchone() == (2500,)

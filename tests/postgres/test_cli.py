@@ -73,14 +73,21 @@ def test_an_unreachable_database_is_one_line() -> None:
         port = taken.getsockname()[1]
         dsn = f"postgresql://user:{CANARY}@127.0.0.1:{port}/db"
         for command in (("stats",), ("migrate",), ("enqueue", "--queue", "q", "--task", "t")):
-            assert_one_line(run_command(dsn, *command), "127.0.0.1", "reached")
+            done = run_command(dsn, *command)
+            assert_one_line(done, "127.0.0.1", "the connection is refused", "reached")
+    nowhere = run_command(f"postgresql://user:{CANARY}@name.invalid/db", "stats")
+    assert_one_line(nowhere, "name.invalid", "cannot be resolved")
+    no_socket = run_command(f"host=/nonexistent password={CANARY} dbname=db", "stats")
+    assert_one_line(no_socket, "no server has its socket there")
 
 
 def test_a_database_or_a_role_that_does_not_exist_is_told_from_an_unreachable_server(
     dsn: str,
 ) -> None:
     other = dsn.rsplit("dbname=", 1)[0] + "dbname=nowhere"
-    assert_one_line(run_command(other, "stats"), "nowhere", "database does not exist")
+    done = run_command(other, "stats")
+    assert_one_line(done, "nowhere", "database does not exist")
+    assert "answer" not in done.stderr
     stranger = dsn.replace("user=postgres", "user=nobody_at_all")
     assert_one_line(run_command(stranger, "stats"), "nobody_at_all", "role is wrong")
 
@@ -164,8 +171,14 @@ def test_a_missing_permission_is_one_line(dsn: str, bench: Bench) -> None:
     bench.conn.execute(f"CREATE ROLE {name} LOGIN")
     try:
         stranger = dsn.replace("user=postgres", f"user={name}")
-        for done in (run_command(stranger, "stats"), worker(stranger, "--app", APP)):
-            assert_one_line(done, "right", "queueworker_worker")
+        for command, role in (
+            (("stats",), "reader"),
+            (("worker", "--app", APP, "--queue", "mail", "--port", "0"), "worker"),
+            (("enqueue", "--queue", "mail", "--task", "noop"), "enqueue"),
+            (("queue", "pause", "mail"), "owner"),
+        ):
+            done = run_command(stranger, *command)
+            assert_one_line(done, "lacks a right", f"GRANT queueworker_{role} TO {name}")
         assert_one_line(run_command(stranger, "migrate"), "migrate")
     finally:
         bench.conn.execute(f"DROP ROLE {name}")
@@ -208,7 +221,12 @@ def test_bad_values_are_one_line(dsn: str) -> None:
     task = ("enqueue", "--queue", "q", "--task", "t", "--args")
     assert_one_line(run_command(dsn, *task, "{to: me}"), "--args")
     assert_one_line(run_command(dsn, *task, "[1]"), "object")
-    assert_one_line(run_command(dsn, *task, "{}", "--delay", "nan"), "out of bounds")
+    for delay_s in ("nan", "inf", "-5"):
+        done = run_command(dsn, *task, "{}", "--delay", delay_s)
+        assert_one_line(done, "--delay must be 0 or more seconds")
+    assert_one_line(run_command(dsn, *task, "{}", "--unique-key", ""), "--unique-key is empty")
+    assert_one_line(run_command(dsn, "queue", "pause"), "NAME, or --queue NAME")
+    assert_one_line(run_command(dsn, "job", "cancel", "5", "--queue", "mail"), "not both")
     assert_one_line(run_command(dsn, "dead", "list", "--queue", "q", "--most", "0"), "--most")
 
 
@@ -222,8 +240,17 @@ def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> No
 
 def test_a_delayed_job_is_scheduled_and_a_taken_key_enqueues_nothing(dsn: str) -> None:
     one = ("enqueue", "--queue", "mail", "--task", "noop", "--unique-key", "k", "--delay", "60")
-    assert run_command(dsn, *one).stdout.strip().isdecimal()
-    assert "taken" in run_command(dsn, *one).stdout
+    job_id = run_command(dsn, *one).stdout.strip()
+    assert job_id.isdecimal()
+    kept = run_command(dsn, *one)
+    assert (kept.returncode, kept.stdout) == (0, "")
+    assert kept.stderr == (
+        f"queueworker: nothing was enqueued: job {job_id} of queue 'mail' has the unique key 'k'\n"
+    )
+    rejected = run_command(dsn, *one, "--on-duplicate", "reject")
+    assert_one_line(rejected, f"job {job_id} of queue 'mail'", "see --on-duplicate")
+    replaced = run_command(dsn, *one, "--on-duplicate", "replace")
+    assert (replaced.returncode, replaced.stdout.strip().isdecimal()) == (0, True)
 
     (row,) = json.loads(run_command(dsn, "stats", "--json").stdout)
     assert (row["queue"], row["ready"], row["scheduled"]) == ("mail", 0, 1)
@@ -235,14 +262,72 @@ def test_dead_letters_are_listed_retried_and_purged(dsn: str, bench: Bench) -> N
         bench.until_gone(*ids)
     listed = run_command(dsn, "dead", "list", "--queue", "mail")
     assert listed.stdout.count("LookupError: broken") == 2
+    assert "more" not in listed.stdout
+    newest = run_command(dsn, "dead", "list", "--most", "1")
+    assert newest.stdout.endswith("... and 1 more; --most 2 shows them\n")
 
     retried = run_command(dsn, "dead", "retry", "--queue", "mail", "--id", str(ids[0]))
-    assert retried.stdout.startswith("1 dead")
+    assert retried.stdout == "1 dead letter of mail is ready again\n"
+    wrong = run_command(dsn, "job", "cancel", str(ids[1]))
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        f"job {ids[1]} is a dead letter already; to delete it: queueworker dead purge --id {ids[1]}\n",
+    )
     assert bench.state(ids[0]) == ("ready", 0)
     assert_one_line(run_command(dsn, "dead", "purge", "--queue", "mail"), "1 dead", "--yes")
     assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 1
     assert run_command(dsn, "dead", "purge", "--queue", "mail", "--yes").returncode == 0
     assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 0
+
+
+def test_a_worker_whose_tasks_have_other_queues_says_so(dsn: str) -> None:
+    told = f"no task of {APP} has its queue among: elsewhere, other (they have: mail, reports)"
+    with WorkerProcess(dsn, "--queue", "elsewhere", "--queue", "other") as worker:
+        worker.ready()
+        assert told in worker.log
+    with WorkerProcess(dsn) as worker:
+        worker.ready()
+        assert "has its queue among" not in worker.log
+
+
+def test_a_job_that_no_live_worker_knows_says_what_it_waits_for(dsn: str, bench: Bench) -> None:
+    (job_id,) = bench.enqueue("stranger")
+
+    def shown() -> str:
+        return run_command(dsn, "job", "show", str(job_id)).stdout
+
+    assert "waits for  a worker: none is alive that serves queue 'mail'" in shown()
+    assert "no live worker knows it" not in run_command(dsn, "stats").stdout
+    with WorkerProcess(dsn) as worker:
+        worker.ready()
+        assert "waits for  a worker that knows task 'stranger'" in shown()
+        printed = json.loads(run_command(dsn, "job", "show", str(job_id), "--json").stdout)
+        assert printed["waits_for"] == "a worker that knows task 'stranger'"
+        told = "queue mail: 1 ready job of task 'stranger': no live worker knows it"
+        assert told in run_command(dsn, "stats").stdout
+        run_command(dsn, "queue", "pause", "--queue", "mail")
+        assert "waits for  the end of the pause: queueworker queue resume mail" in shown()
+
+
+def test_a_crash_is_shown_beside_the_attempts_and_not_among_them(dsn: str, bench: Bench) -> None:
+    (job_id,) = bench.enqueue("noop")
+    bench.conn.execute("UPDATE queueworker.job SET attempt = 2, crash_count = 1")
+    shown = run_command(dsn, "job", "show", str(job_id)).stdout
+    assert "attempts   1 of 1, and 1 crash that is not charged\n" in shown
+
+
+def test_a_worker_says_when_its_database_is_back(dsn: str, bench: Bench) -> None:
+    with WorkerProcess(dsn) as worker:
+        worker.ready()
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        bench.conn.execute(f"{ended} WHERE application_name = 'queueworker lease'")
+        wait_until(
+            lambda: "lease: the database is back after" in worker.log, within_s=15, what="it"
+        )
+    with WorkerProcess(dsn) as quiet:
+        quiet.ready()
+        assert quiet.stop(within_s=10) == 0
+        assert "is back" not in quiet.log
 
 
 def test_queues_are_created_listed_paused_and_resumed(dsn: str) -> None:

@@ -151,10 +151,10 @@ def test_a_selection_is_counted_first_and_changed_only_with_a_yes(
     assert len(listed(dsn)) == 3
 
     purged = run_command(dsn, "dead", "purge", *some, "--error", "other", "--yes")
-    assert purged.stdout == "1 dead letters of mail of task b with error 'other' were deleted\n"
+    assert purged.stdout == "1 dead letter of mail of task b with error 'other' was deleted\n"
     assert listed(dsn) == [ids[1], ids[0]]
     retried = run_command(dsn, "dead", "retry", *some, "--yes")
-    assert retried.stdout.startswith("1 dead letters of mail")
+    assert retried.stdout.startswith("1 dead letter of mail")
     assert conn.execute(
         "SELECT state FROM queueworker.jobs WHERE id = %s", (ids[1],)
     ).fetchall() == [("ready",)]
@@ -189,7 +189,7 @@ def test_many_are_retried_in_the_order_of_their_death_in_small_transactions(
     )
     done = run_command(dsn, "dead", "retry", "--queue", "mail", "--yes")
 
-    assert done.stdout.startswith("2500 dead letters of mail")
+    assert done.stdout.startswith("2,500 dead letters of mail")
     row = conn.execute(
         "SELECT count(*), count(DISTINCT xmin::text), count(*) FILTER (WHERE attempt = 0)"
         " FROM queueworker.job"
@@ -233,7 +233,7 @@ def test_one_whose_unique_key_is_taken_stays_dead_and_is_reported(dsn: str, benc
     done = run_command(dsn, "dead", "retry", "--queue", "mail", "--yes")
 
     assert done.returncode == 1
-    assert done.stdout.startswith("1 dead letters of mail")
+    assert done.stdout.startswith("1 dead letter of mail")
     assert f"job {ids[0]} stays dead: job {holder} has its unique key 'k-1'" in done.stderr
     assert listed(dsn) == [ids[0]]
 
@@ -285,7 +285,10 @@ def test_a_queue_that_does_not_exist_is_an_error_with_near_names(dsn: str, bench
 def test_jobs_named_by_id_must_be_dead_letters(dsn: str) -> None:
     ids = bury_all(dsn, [Letter()])
     wrong = run_command(dsn, "dead", "retry", "--id", str(ids[0]), "--id", "42")
-    assert (wrong.returncode, "no dead letters: 42" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "no dead letters: 42; nothing was changed" in wrong.stderr) == (
+        1,
+        True,
+    )
     both = run_command(dsn, "dead", "retry", "--id", str(ids[0]), "--task", "a")
     assert "--id names the jobs" in both.stderr
     neither = run_command(dsn, "dead", "retry", "--task", "a", "--yes")

@@ -171,7 +171,7 @@ def test_a_job_completed_in_its_own_transaction_is_kept_once(dsn: str, bench: Be
 def test_a_running_worker_learns_of_the_retention_at_once(dsn: str, bench: Bench) -> None:
     with WorkerProcess(dsn) as worker:
         worker.ready()
-        done = run_command(dsn, "queue", "retain", "--queue", "mail", "--for", "1d")
+        done = run_command(dsn, "queue", "retain", "mail", "--for", "1d")
         assert done.stdout == "queue mail keeps finished jobs for 1d\n"
         for _ in range(50):
             ids = bench.enqueue("noop")

@@ -26,6 +26,13 @@ def test_what_is_no_span_is_refused_by_the_name_of_the_flag(text: str) -> None:
         seconds(text, "--for")
 
 
+def test_a_refusal_names_the_flags_own_word_and_the_bound() -> None:
+    with pytest.raises(InvalidSetting, match="'x' is not a span; write forever, or 90s"):
+        seconds("x", "--dead-for", "forever")
+    with pytest.raises(InvalidSetting, match="--until '0s' must be above zero"):
+        moment("0s", "--until", NOW)
+
+
 def test_a_time_is_a_span_ago_or_an_iso_time_of_utc_unless_it_names_its_zone() -> None:
     assert moment("2h", "--since", NOW) == NOW - timedelta(hours=2)
     assert moment("2026-01-02", "--since", NOW) == datetime(2026, 1, 2, tzinfo=UTC)

@@ -150,9 +150,26 @@ def test_the_table_has_a_line_a_queue_and_says_never_and_unknown() -> None:
     assert lines([], 80, 24) == ["no queues yet"]
 
 
-@given(st.integers(1, 200), st.integers(2, 40), st.integers(1, 60))
-def test_the_table_never_exceeds_the_terminal(width: int, height: int, count: int) -> None:
-    shown = lines(pairs(*(f"queue-{n}" for n in range(count))), width, height)
+def test_a_task_that_no_live_worker_knows_has_a_line_below_the_table() -> None:
+    unknown = pairs("mail", ready_by_task={"a": 3, "b": 1}, worker_tasks=["b"])
+    (_, _, note) = lines(unknown, None, None)
+    assert note == "queue mail: 3 ready jobs of task 'a': no live worker knows it"
+    many = pairs("mail", ready_by_task={f"task {n}": 1 for n in range(9)})
+    assert lines(many, None, None)[-1] == "... and 5 more such tasks"
+    assert len(lines(pairs("mail", ready_by_task={"a": 3}, workers=0), None, None)) == 2
+
+
+def test_draining_workers_are_told() -> None:
+    assert lines(pairs("mail", draining_workers=2), None, None)[1].endswith("2 draining")
+
+
+@given(st.integers(1, 200), st.integers(2, 40), st.integers(1, 60), st.integers(0, 9))
+def test_the_table_never_exceeds_the_terminal(
+    width: int, height: int, count: int, unknown: int
+) -> None:
+    tasks = {f"task {n}": 1 for n in range(unknown)}
+    names = [f"queue-{n}" for n in range(count)]
+    shown = lines(pairs(*names, ready_by_task=tasks), width, height)
 
     assert max(map(len, shown)) <= width
     assert len(shown) <= max(height, 3)

@@ -84,7 +84,16 @@ class LockTimeout(DatabaseUnavailable):
 
 
 class PermissionDenied(DatabaseError):
-    """The role lacks a right."""
+    """The role lacks a right: `lacking` says which, without the remedy."""
+
+    def __init__(self, lacking: str, remedy: str = "") -> None:
+        super().__init__(f"{lacking}; {remedy}" if remedy else lacking)
+        self.lacking = lacking if remedy else ""
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        remedy = str(self).removeprefix(f"{self.lacking}; ") if self.lacking else ""
+        return (PermissionDenied, (self.lacking or str(self), remedy))
 
 
 class SchemaMissing(DatabaseError):

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from queueworker.dsn import Dsn
-from queueworker.errors import DatabaseError, LockTimeout, TransactionConflict
+from queueworker.errors import DatabaseError, DatabaseUnavailable, LockTimeout, TransactionConflict
 from queueworker.metrics import CONFLICTS, LOCK_TIMEOUTS, RECONNECTS
 from queueworker.store import OpenClaims, Store, connect, deadline
 
@@ -44,6 +44,7 @@ class Link:
         self._conn: psycopg.AsyncConnection | None = None
         self._opened = 0
         self._failure: tuple[float, DatabaseError] | None = None
+        self._away_since_s: float | None = None
 
     @property
     def opened(self) -> int:
@@ -83,10 +84,13 @@ class Link:
             try:
                 conn = await self.connection()
                 async with deadline(conn, timeout_s):
-                    return await work(Store(conn, self._open_claims))
+                    answer = await work(Store(conn, self._open_claims))
             except (DatabaseError, asyncio.CancelledError) as exc:
                 await self._failed(exc)
                 raise
+        if self._away_since_s is not None:
+            self._tell_back(self._away_since_s)
+        return answer
 
     async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
         """Do one piece of work, again and again until it succeeds."""
@@ -117,9 +121,17 @@ class Link:
 
     async def pause(self, failures: int, exc: DatabaseError) -> None:
         """Wait before the next attempt; tell about the first failure and then now and then."""
+        is_busy = isinstance(exc, TransactionConflict | LockTimeout)
+        if isinstance(exc, DatabaseUnavailable) and not is_busy and self._away_since_s is None:
+            self._away_since_s = time.monotonic()
         if failures % 10 == 0:
             logger.warning("%s: %s; trying again", self._purpose, exc)
         await asyncio.sleep(backoff_s(failures, random.random()))  # noqa: S311 - jitter
+
+    def _tell_back(self, since_s: float) -> None:
+        self._away_since_s = None
+        away_s = time.monotonic() - since_s
+        logger.info("%s: the database is back after %.1f s", self._purpose, away_s)
 
     async def close(self) -> None:
         """Close the connection; the next call opens another."""

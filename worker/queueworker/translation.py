@@ -37,6 +37,13 @@ REFUSALS = {
     "remaining connection slots": "53",
     "the database system is": "57",
 }
+UNREACHED = {
+    "[Cc]onnection refused": "the connection is refused; ",
+    "resolve|translate host|[Nn]ame or service": "the host's name cannot be resolved; correct it, or ",
+    "time(d )?out|timeout": "there is no answer in time; ",
+    "No such file or directory": "no server has its socket there; ",
+    "closed the connection|connection is closed|is lost": "the connection was lost; ",
+}
 # More exact than their class.
 STATES = {
     "25006": "the server is read-only: a standby, or a primary that was demoted; name all servers in"
@@ -83,13 +90,14 @@ def translated(dsn: Dsn | None = None) -> Iterator[None]:
 def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
     """Find the error that tells a caller what to do; only the SQLSTATE and a phrase pass on."""
     where = f" ({dsn})" if dsn is not None else ""
-    state = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else "no answer"
+    state = f" (SQLSTATE {exc.sqlstate})" if exc.sqlstate else ""
     match exc:
         case psycopg.errors.InsufficientPrivilege():
             return PermissionDenied(
-                f"the database role lacks a right{_object(exc)}{where}; workers need the role queueworker_worker,"
-                " producers queueworker_enqueue, stats queueworker_reader, other commands the owner"
-                " (to make the roles, run: queueworker migrate --create-roles)"
+                f"the database role lacks a right{_object(exc)}{where}",
+                "workers need the role queueworker_worker, producers queueworker_enqueue, stats"
+                " queueworker_reader, other commands the owner: GRANT one of them"
+                " (where no such role exists: queueworker migrate --create-roles)",
             )
         case _ if isinstance(exc, MISSING):
             return SchemaMissing(
@@ -103,7 +111,7 @@ def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return _kind(exc)(_phrase(exc, where, state))
         case _:
-            return DatabaseError(f"the database refused a statement{where} ({state})")
+            return DatabaseError(f"the database refused a statement{where}{state}")
 
 
 def _object(exc: psycopg.Error) -> str:
@@ -120,12 +128,19 @@ def _kind(exc: psycopg.Error) -> type[DatabaseUnavailable]:
 
 
 def _phrase(exc: psycopg.Error, where: str, state: str) -> str:
-    by_class = PHRASES.get(_state_class(exc), "check that it runs and can be reached")
-    return f"cannot use the database{where}: {STATES.get(exc.sqlstate or '', by_class)} ({state})"
+    phrase = STATES.get(exc.sqlstate or "") or PHRASES.get(_state_class(exc)) or _unreached(exc)
+    return f"cannot use the database{where}: {phrase}{state}"
+
+
+def _unreached(exc: psycopg.Error) -> str:
+    """Tell apart what keeps a client from a server; the system's words are in its own language."""
+    text = str(exc)
+    reason = next((why for words, why in UNREACHED.items() if re.search(words, text)), "")
+    return f"{reason}check that it runs and can be reached"
 
 
 def _refusal(exc: psycopg.Error, state: str) -> str:
-    text = exc.diag.message_primary or state
+    text = exc.diag.message_primary or state.strip(" ()")
     if isinstance(exc, psycopg.errors.InvalidParameterValue):
         return text
     return f"a value of the job is out of bounds; correct it ({text})"

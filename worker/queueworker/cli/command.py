@@ -58,9 +58,9 @@ def agreed(what: str) -> bool:
     return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """Write `1 job`, `3,000 jobs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from queueworker.cli import redrive
-from queueworker.cli.command import Commands, add_command, ask, table, to_json
+from queueworker.cli.command import Commands, add_command, ask, counted, table, to_json
 from queueworker.cli.durations import span
 from queueworker.cli.names import require
 from queueworker.cli.selection import add_selection, selected
@@ -29,9 +29,11 @@ def add_to(commands: Commands) -> None:
         "queueworker dead list --queue mail --error timeout --since 2h",
     )
     add_selection(listing)
-    listing.add_argument("--most", type=int, default=100, metavar="N")
+    listing.add_argument(
+        "--most", type=int, default=100, metavar="N", help="so many; 100 by default"
+    )
     listing.add_argument("--json", action="store_true", help="every field, for programs")
-    listing.set_defaults(run=run_list)
+    listing.set_defaults(run=run_list, role="queueworker_reader")
     show = add_command(
         actions,
         "show",
@@ -40,7 +42,7 @@ def add_to(commands: Commands) -> None:
     )
     show.add_argument("id", type=int, metavar="ID")
     show.add_argument("--json", action="store_true")
-    show.set_defaults(run=run_show)
+    show.set_defaults(run=run_show, role="queueworker_reader")
     redrive.add_to_dead(actions)
 
 
@@ -48,25 +50,34 @@ def run_list(arguments: argparse.Namespace) -> int:
     """Show dead letters."""
     if arguments.most < 1:
         raise InvalidSetting("--most must be 1 or more")
-    dead = ask(lambda store: _find(store, arguments))
+    dead, left = ask(lambda store: _find(store, arguments))
     if arguments.json:
         print(to_json([_fields(job) for job in dead]))
     elif dead:
         print(table([COLUMNS, *map(_row, dead)]))
+        if left:
+            print(f"... and {left:,} more; --most {len(dead) + left} shows them")
     else:
         print(f"no such dead letters in {arguments.queue or 'any queue'}")
     return 0
 
 
-async def _find(store: Store, arguments: argparse.Namespace) -> list[DeadJob]:
+async def _find(store: Store, arguments: argparse.Namespace) -> tuple[list[DeadJob], int]:
+    """Give the newest dead letters, and how many more there are."""
     if arguments.queue is not None:
         await require(store, arguments.queue)
-    return await store.dead_list(selected(arguments, await store.now()), arguments.most)
+    selection = selected(arguments, await store.now())
+    dead = await store.dead_list(selection, arguments.most)
+    if len(dead) < arguments.most:
+        return dead, 0
+    queues = [arguments.queue] if arguments.queue else await store.queue_names()
+    counts = [c for q in queues for c in await store.dead_count(replace(selection, queue=q))]
+    return dead, max(0, sum(count.jobs for count in counts) - len(dead))
 
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Show one job, dead or not, with its errors."""
-    job, failures = ask(lambda store: _look_up(store, arguments.id))
+    job, failures, waits_for = ask(lambda store: _look_up(store, arguments.id))
     if job is None and not failures:
         raise InvalidSetting(
             f"nothing is known of job {arguments.id}; see: queueworker dead list"
@@ -74,26 +85,40 @@ def run_show(arguments: argparse.Namespace) -> int:
         )
     if arguments.json:
         shown = None if job is None else _fields(job)
-        print(to_json({"job": shown, "failures": [asdict(failure) for failure in failures]}))
+        errors = [asdict(failure) for failure in failures]
+        print(to_json({"job": shown, "waits_for": waits_for, "failures": errors}))
         return 0
-    print(f"job {arguments.id} has left the queue" if job is None else _described(job))
+    print(f"job {arguments.id} has left the queue" if job is None else _described(job, waits_for))
     if failures:
         print(table([ERROR_COLUMNS, *map(_failure_row, failures)]))
     return 0
 
 
-async def _look_up(store: Store, job_id: int) -> tuple[ShownJob | None, list[Failure]]:
-    return await store.job_show(job_id), await store.job_failures(job_id)
+async def _look_up(store: Store, job_id: int) -> tuple[ShownJob | None, list[Failure], str | None]:
+    job = await store.job_show(job_id)
+    waits_for = None if job is None or job.state != "ready" else await _waits_for(store, job)
+    return job, await store.job_failures(job_id), waits_for
 
 
-def _described(job: ShownJob) -> str:
+async def _waits_for(store: Store, job: ShownJob) -> str | None:
+    """Say what a ready job waits for, where that is not its turn."""
+    (row, *_) = await store.lag([job.queue])
+    if row.paused:
+        return f"the end of the pause: queueworker queue resume {job.queue}"
+    if not row.workers:
+        return f"a worker: none is alive that serves queue {job.queue!r}"
+    return None if job.task in row.worker_tasks else f"a worker that knows task {job.task!r}"
+
+
+def _described(job: ShownJob, waits_for: str | None) -> str:
     ended = None if job.finished_at is None else f"{job.state} at {_time(job.finished_at)}"
     lines = [
         ("job", job.id),
         ("queue", job.queue),
         ("task", job.task),
         ("state", ended or job.state),
-        ("attempts", f"{job.attempt} of {job.max_attempts}, {job.crash_count} crashes among them"),
+        ("waits for", waits_for or ""),
+        ("attempts", _attempts(job)),
         ("priority", str(job.priority)),
         ("created", _time(job.created_at)),
         ("unique key", job.unique_key or "none"),
@@ -102,6 +127,14 @@ def _described(job: ShownJob) -> str:
     shown = [f"{name:<11}{value}" for name, value in lines if value != ""]
     args = json.dumps(json.loads(job.args), indent=2, ensure_ascii=False)
     return "\n".join([*shown, f"{'args':<11}{args}", ""])
+
+
+def _attempts(job: ShownJob) -> str:
+    told = f"{job.attempt - job.crash_count} of {job.max_attempts}"
+    if not job.crash_count:
+        return told
+    charged = "that is not charged" if job.crash_count == 1 else "that are not charged"
+    return f"{told}, and {counted(job.crash_count, 'crash', 'crashes')} {charged}"
 
 
 def _row(job: DeadJob) -> tuple[object, ...]:

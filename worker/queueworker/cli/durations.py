@@ -10,18 +10,21 @@ PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 MOST_S = 100 * 366 * 86_400
 
 
-def seconds(text: str, flag: str) -> float:
-    """Read a span above 0.
+def seconds(text: str, flag: str, word: str = "") -> float:
+    """Read a span above 0; `word` is what else the flag takes, for the message.
 
     Raises:
         InvalidSetting: it cannot be read; the message names the flag.
     """
     parts = PART.findall(text)
     total_s = sum(float(number) * UNITS_S[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not 0 < total_s <= MOST_S:
+    if not text or "".join(number + unit for number, unit in parts) != text:
+        other = f"{word}, or " if word else ""
         raise InvalidSetting(
-            f"{flag} {text!r} is not a span; write 90s, 30m, 2h, 7d, 4w or 1d12h, at most 100 years"
+            f"{flag} {text!r} is not a span; write {other}90s, 30m, 2h, 7d, 4w or 1d12h"
         )
+    if not 0 < total_s <= MOST_S:
+        raise InvalidSetting(f"{flag} {text!r} must be above zero, and at most 100 years")
     return total_s
 
 

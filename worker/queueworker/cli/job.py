@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from queueworker.cli.command import Commands, add_command, ask, table
+from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table
 from queueworker.cli.dead import run_show
 from queueworker.cli.names import require
 from queueworker.errors import InvalidSetting
@@ -27,7 +27,7 @@ def add_to(commands: Commands) -> None:
     )
     show.add_argument("id", type=int, metavar="ID")
     show.add_argument("--json", action="store_true")
-    show.set_defaults(run=run_show)
+    show.set_defaults(run=run_show, role="queueworker_reader")
     cancel = add_command(
         actions,
         "cancel",
@@ -38,12 +38,14 @@ def add_to(commands: Commands) -> None:
     cancel.add_argument("--queue", metavar="NAME", help="all jobs of this queue")
     cancel.add_argument("--task", metavar="NAME", help="only those of this task")
     cancel.add_argument("--yes", action="store_true", help="do it; without it, only count")
-    cancel.set_defaults(run=run_cancel)
+    cancel.set_defaults(run=run_cancel, role="queueworker_worker")
 
 
 def run_cancel(arguments: argparse.Namespace) -> int:
     """Cancel jobs."""
-    if bool(arguments.id) == bool(arguments.queue):
+    if arguments.id and arguments.queue:
+        raise InvalidSetting("give ids or --queue, not both")
+    if not arguments.id and not arguments.queue:
         raise InvalidSetting("say which jobs: their ids, or --queue")
     if arguments.id:
         if arguments.task:
@@ -54,19 +56,26 @@ def run_cancel(arguments: argparse.Namespace) -> int:
 
 def _cancel_by_id(ids: Sequence[int]) -> int:
     states = ask(lambda store: _cancel_each(store, ids))
-    for job_id, was in states:
+    for job_id, was, why_not in states:
         if was is None:
-            sys.stderr.write(
-                f"job {job_id} is in no queue: it has ended, or never was; see:"
-                f" queueworker job show {job_id}\n"
-            )
+            sys.stderr.write(f"job {job_id} {why_not}\n")
         else:
             print(f"job {job_id} was {was} and is cancelled")
-    return 0 if all(was for _, was in states) else 1
+    return 0 if all(was for _, was, _ in states) else 1
 
 
-async def _cancel_each(store: Store, ids: Sequence[int]) -> list[tuple[int, str | None]]:
-    return [(job_id, await store.job_cancel(job_id)) for job_id in ids]
+async def _cancel_each(store: Store, ids: Sequence[int]) -> list[tuple[int, str | None, str]]:
+    states = []
+    for job_id in ids:
+        was = await store.job_cancel(job_id)
+        states.append((job_id, was, "" if was else await _why_not(store, job_id)))
+    return states
+
+
+async def _why_not(store: Store, job_id: int) -> str:
+    if await store.dead_find([job_id]):
+        return f"is a dead letter already; to delete it: queueworker dead purge --id {job_id}"
+    return f"is in no queue: it has ended, or never was; see: queueworker job show {job_id}"
 
 
 def _cancel_many(arguments: argparse.Namespace) -> int:
@@ -75,11 +84,14 @@ def _cancel_many(arguments: argparse.Namespace) -> int:
     if not total:
         print(f"no jobs {_described(arguments)}")
         return 0
-    if not arguments.yes and not _agreed(counts, f"cancel {total} jobs {_described(arguments)}"):
+    if not arguments.yes and not _agreed(
+        counts, f"cancel {counted(total, 'job')} {_described(arguments)}"
+    ):
         print("nothing was changed")
         return 1
     cancelled = ask(lambda store: _carry_out(store, arguments))
-    print(f"{cancelled} jobs {_described(arguments)} are cancelled")
+    are = "is" if cancelled == 1 else "are"
+    print(f"{counted(cancelled, 'job')} {_described(arguments)} {are} cancelled")
     return 0
 
 
@@ -92,9 +104,7 @@ def _agreed(counts: Sequence[CancelCount], what: str) -> bool:
     """Say what would be done; ask a person, refuse a script."""
     rows = [(count.task, count.state, count.jobs) for count in counts]
     print(table([("TASK", "STATE", "JOBS"), *rows]))
-    if not sys.stdin.isatty():
-        raise InvalidSetting(f"this would {what}; add --yes")
-    return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
+    return agreed(what)
 
 
 async def _carry_out(store: Store, arguments: argparse.Namespace) -> int:

@@ -1,10 +1,18 @@
 """A name that does not exist is an error that says which ones do."""
 
+import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from queueworker.errors import InvalidSetting
 from queueworker.store import Store
+
+
+def add_queue(parser: argparse.ArgumentParser) -> None:
+    """Let a command take its queue as `NAME` or as `--queue NAME`; the command line requires one."""
+    parser.add_argument("queue", nargs="?", default=argparse.SUPPRESS, metavar="NAME")
+    parser.add_argument("--queue", metavar="NAME", help="the same, as other commands take it")
+    parser.set_defaults(needs_queue=True)
 
 
 async def require(store: Store, *queues: str) -> None:

@@ -7,7 +7,7 @@ import time
 from queueworker.cli import retain
 from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table, to_json
 from queueworker.cli.durations import span
-from queueworker.cli.names import missing
+from queueworker.cli.names import add_queue, missing
 from queueworker.errors import InvalidSetting
 from queueworker.store import MoveState, QueueContents, QueueSummary, Store
 
@@ -21,16 +21,16 @@ def add_to(commands: Commands) -> None:
     _add_places(actions)
     listing = add_command(actions, "list", "show all queues")
     listing.add_argument("--json", action="store_true")
-    listing.set_defaults(run=run_list)
+    listing.set_defaults(run=run_list, role="queueworker_reader")
     pause = add_command(
         actions, "pause", "stop claims; running jobs go on", "queueworker queue pause mail"
     )
-    pause.set_defaults(run=run_pause)
+    pause.set_defaults(run=run_pause, role="queueworker_owner")
     resume = add_command(actions, "resume", "claim again", "queueworker queue resume mail")
-    resume.set_defaults(run=run_resume)
+    resume.set_defaults(run=run_resume, role="queueworker_owner")
     retain.add_to_queue(actions)
     for action in (pause, resume):
-        action.add_argument("queue", metavar="NAME")
+        add_queue(action)
 
 
 def _add_places(actions: Commands) -> None:
@@ -40,14 +40,14 @@ def _add_places(actions: Commands) -> None:
         "give a queue a partition of its own (worth it for busy queues); work goes on meanwhile",
         "queueworker queue create mail --progress",
     )
-    create.set_defaults(run=run_create)
+    create.set_defaults(run=run_create, role="queueworker_owner")
     back = add_command(
         actions,
         "move-back",
         "return a queue to the default partition; work goes on meanwhile",
         "queueworker queue move-back mail",
     )
-    back.set_defaults(run=run_move_back)
+    back.set_defaults(run=run_move_back, role="queueworker_owner")
     drop = add_command(
         actions,
         "drop",
@@ -58,13 +58,13 @@ def _add_places(actions: Commands) -> None:
         "--purge", action="store_true", help="remove its jobs and dead letters as well, for good"
     )
     drop.add_argument("--yes", action="store_true", help="do it; without it, --purge only counts")
-    drop.set_defaults(run=run_drop)
+    drop.set_defaults(run=run_drop, role="queueworker_owner")
     for action in (create, back):
         action.add_argument(
             "--progress", action="store_true", help="tell each second how far it is"
         )
     for action in (create, back, drop):
-        action.add_argument("queue", metavar="NAME")
+        add_queue(action)
 
 
 def run_create(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from queueworker.cli.command import Commands, add_command, ask, table
+from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table
 from queueworker.cli.names import require
 from queueworker.cli.selection import add_selection, described, selected
 from queueworker.errors import InvalidSetting
@@ -59,6 +59,7 @@ def add_to_dead(actions: Commands) -> None:
     )
     purge.set_defaults(run=lambda arguments: _run(arguments, Action.PURGE))
     for action in (retry, purge):
+        action.set_defaults(role="queueworker_owner")
         add_selection(action)
         action.add_argument("--id", type=int, action="append", help="only this job; again for more")
         action.add_argument("--yes", action="store_true", help="do it; without it, only count")
@@ -74,8 +75,8 @@ def _run(arguments: argparse.Namespace, action: Action) -> int:
         print("nothing was changed")
         return 1
     changed, conflicts = ask(lambda store: _carry_out(store, order))
-    done = "are ready again" if action is Action.RETRY else "were deleted"
-    print(f"{changed} dead letters {order.words} {done}".replace("  ", " "))
+    letters = " ".join([counted(changed, "dead letter"), *order.words.split()])
+    print(f"{letters} {_done(action, changed)}")
     for conflict in conflicts[:SHOWN_CONFLICTS]:
         print(
             f"job {conflict.id} stays dead: job {conflict.taken_by} has its unique key"
@@ -85,6 +86,12 @@ def _run(arguments: argparse.Namespace, action: Action) -> int:
     if len(conflicts) > SHOWN_CONFLICTS:
         print(f"and {len(conflicts) - SHOWN_CONFLICTS} more for the same reason", file=sys.stderr)
     return 1 if conflicts else 0
+
+
+def _done(action: Action, changed: int) -> str:
+    if action is Action.RETRY:
+        return "is ready again" if changed == 1 else "are ready again"
+    return "was deleted" if changed == 1 else "were deleted"
 
 
 async def _order(store: Store, arguments: argparse.Namespace, action: Action) -> Order:
@@ -114,7 +121,9 @@ async def _require_dead(store: Store, ids: Sequence[int], selection: Selection) 
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN_CONFLICTS]))
         where = f" of {selection.queue}" if selection.queue else ""
-        raise InvalidSetting(f"no dead letters{where}: {shown}; see: queueworker dead list")
+        raise InvalidSetting(
+            f"no dead letters{where}: {shown}; nothing was changed; see: queueworker dead list"
+        )
 
 
 def _agreed(order: Order) -> bool:
@@ -122,10 +131,8 @@ def _agreed(order: Order) -> bool:
     if order.counts:
         rows = [(count.task, count.kind, count.jobs) for count in order.counts]
         print(table([("TASK", "KIND", "JOBS"), *rows]))
-    what = f"{order.action.value} {order.total} dead letters {order.words}".rstrip()
-    if not sys.stdin.isatty():
-        raise InvalidSetting(f"this would {what}; add --yes")
-    return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
+    letters = counted(order.total, "dead letter")
+    return agreed(f"{order.action.value} {letters} {order.words}".rstrip())
 
 
 async def _carry_out(store: Store, order: Order) -> tuple[int, list[KeyConflict]]:

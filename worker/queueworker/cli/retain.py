@@ -1,15 +1,16 @@
 """`queueworker queue retain` and `queueworker maintain`: how long history is kept."""
 
 import argparse
+from collections.abc import Sequence
 
 from queueworker.cli.command import Commands, add_command, ask
 from queueworker.cli.durations import seconds, span
-from queueworker.cli.names import missing
+from queueworker.cli.names import add_queue, missing
 from queueworker.errors import InvalidSetting
 from queueworker.store import Retention, Store, Upkeep
 
-OFF = "off"
-FOREVER = "forever"
+OFF = ("off",)
+FOREVER = ("forever", "off")
 
 
 def add_to_queue(actions: Commands) -> None:
@@ -18,13 +19,17 @@ def add_to_queue(actions: Commands) -> None:
         actions,
         "retain",
         "set how long finished jobs, dead letters and errors are kept",
-        "queueworker queue retain --queue mail --for 7d --dead-for 30d",
+        "queueworker queue retain mail --for 7d --dead-for 30d",
     )
-    retain.add_argument("--queue", required=True, metavar="NAME")
-    retain.add_argument("--for", dest="finished", metavar="7d|off", help="of jobs that succeeded")
-    retain.add_argument("--dead-for", metavar="30d|forever", help="of dead letters")
+    add_queue(retain)
+    retain.add_argument(
+        "--for", dest="finished", metavar="7d|off", help="of jobs that succeeded; off keeps none"
+    )
+    retain.add_argument(
+        "--dead-for", metavar="30d|forever", help="of dead letters; off is the same as forever"
+    )
     retain.add_argument("--failures-for", metavar="14d", help="of errors of other jobs")
-    retain.set_defaults(run=run_retain)
+    retain.set_defaults(run=run_retain, role="queueworker_owner")
 
 
 def add_to(commands: Commands) -> None:
@@ -35,7 +40,7 @@ def add_to(commands: Commands) -> None:
         "remove what is kept too long and prepare the next partitions, as workers do once a minute",
         "queueworker maintain",
     )
-    parser.set_defaults(run=run_maintain)
+    parser.set_defaults(run=run_maintain, role="queueworker_worker")
 
 
 def run_retain(arguments: argparse.Namespace) -> int:
@@ -43,7 +48,7 @@ def run_retain(arguments: argparse.Namespace) -> int:
     retention = Retention(
         finished_s=_span_s(arguments.finished, "--for", OFF),
         dead_s=_span_s(arguments.dead_for, "--dead-for", FOREVER),
-        failures_s=_span_s(arguments.failures_for, "--failures-for", ""),
+        failures_s=_span_s(arguments.failures_for, "--failures-for", ()),
     )
     if retention == Retention():
         raise InvalidSetting("say what to keep: --for, --dead-for or --failures-for")
@@ -75,10 +80,10 @@ async def _maintain(store: Store) -> dict[str, int]:
     return {name: sum(getattr(upkeep, name) for upkeep in rounds) for name in names}
 
 
-def _span_s(text: str | None, flag: str, nothing: str) -> float | None:
+def _span_s(text: str | None, flag: str, words: Sequence[str]) -> float | None:
     if text is None:
         return None
-    return 0.0 if nothing and text == nothing else seconds(text, flag)
+    return 0.0 if text in words else seconds(text, flag, words[0] if words else "")
 
 
 def _words(retention: Retention) -> list[str]:

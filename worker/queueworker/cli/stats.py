@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="draw it again each second until Ctrl-C"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, role="queueworker_reader")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from queueworker.cli.command import counted
 from queueworker.cli.durations import span
 from queueworker.cli.flow import Flow
 from queueworker.store import LagRow
@@ -25,6 +26,8 @@ EXPENDABLE = (
     "STATE",
 )
 GAP = "  "
+MOST_NOTES = 5
+LEAST_LINES = 5
 LEFT = frozenset({"QUEUE", "STATE"})
 UNKNOWN = "-"
 
@@ -39,8 +42,11 @@ def lines(pairs: Sequence[Pair], width: int | None, height: int | None) -> list[
     if not pairs:
         return ["no queues yet"]
     shown = list(pairs)
-    if height is not None and len(shown) + 1 > height:
-        kept = max(1, height - 2)
+    notes = _notes(pairs)
+    if height is not None and len(shown) + 1 + len(notes) > height:
+        notes = notes if height > len(notes) + LEAST_LINES else []
+    if height is not None and len(shown) + 1 + len(notes) > height:
+        kept = max(1, height - 2 - len(notes))
         largest = sorted(shown, key=lambda pair: -pair[0].ready)[:kept]
         shown = [pair for pair in pairs if pair in largest]
     columns = {name: [name, *(cell(*pair) for pair in shown)] for name, cell in CELLS.items()}
@@ -49,7 +55,27 @@ def lines(pairs: Sequence[Pair], width: int | None, height: int | None) -> list[
     laid_out = _fit(columns, width)
     if len(shown) < len(pairs):
         laid_out.append(f"and {len(pairs) - len(shown)} more queues, with smaller backlogs")
+    laid_out += notes
     return laid_out if width is None else [line[:width] for line in laid_out]
+
+
+def _notes(pairs: Sequence[Pair]) -> list[str]:
+    """Say which jobs wait for a worker that knows their task: no column tells that."""
+    notes = [
+        f"queue {row.queue}: {counted(count, 'ready job')} of task {task!r}: no live worker knows it"
+        for row, _ in pairs
+        if row.workers
+        for task, count in row.ready_by_task.items()
+        if task not in row.worker_tasks
+    ]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES - 1 :] = [f"... and {len(notes) - MOST_NOTES + 1} more such tasks"]
+    return notes
+
+
+def _state(row: LagRow) -> str:
+    draining = f"{row.draining_workers} draining" if row.draining_workers else ""
+    return ", ".join(filter(None, ("paused" if row.paused else "", draining)))
 
 
 def _fit(columns: dict[str, list[str]], width: int | None) -> list[str]:
@@ -109,5 +135,5 @@ CELLS: Mapping[str, Callable[[LagRow, Flow], str]] = {
     "SLOTS": lambda row, _: f"{row.busy_slots}/{row.slots}",
     "WORKERS": lambda row, _: str(row.workers),
     "DRAIN IN": lambda _, moved: _time_or("never", moved.drain_in_s),
-    "STATE": lambda row, _: "paused" if row.paused else "",
+    "STATE": lambda row, _: _state(row),
 }

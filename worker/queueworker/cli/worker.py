@@ -2,14 +2,18 @@
 
 import argparse
 import asyncio
+import logging
 from dataclasses import replace
 
+from queueworker.app import App
 from queueworker.cli.command import Commands, add_command
 from queueworker.cli.logs import configure_logging
 from queueworker.errors import InvalidSetting
 from queueworker.load import load_app
 from queueworker.settings import LogFormat, QueueShare, Settings
 from queueworker.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 def add_to(commands: Commands) -> None:
@@ -25,8 +29,8 @@ def add_to(commands: Commands) -> None:
         "--queue",
         action="append",
         metavar="NAME[:WEIGHT][:max=N]",
-        help="a queue to serve; a larger weight gets more of the slots, and max bounds how many"
-        " (QUEUEWORKER_QUEUES)",
+        help="a queue to serve; a larger weight gets more of the slots, and max bounds how many;"
+        " default: default (QUEUEWORKER_QUEUES)",
     )
     parser.add_argument(
         "--concurrency",
@@ -43,13 +47,15 @@ def add_to(commands: Commands) -> None:
         "--grace",
         type=float,
         metavar="SECONDS",
-        help="from SIGTERM to SIGKILL: the pod's terminationGracePeriodSeconds"
+        help="from SIGTERM to SIGKILL: the pod's terminationGracePeriodSeconds; 30 by default"
         " (QUEUEWORKER_GRACE_S)",
     )
     parser.add_argument(
-        "--log-format", choices=[kind.value for kind in LogFormat], help="(QUEUEWORKER_LOG_FORMAT)"
+        "--log-format",
+        choices=[kind.value for kind in LogFormat],
+        help="text by default; json for containers (QUEUEWORKER_LOG_FORMAT)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, role="queueworker_worker")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,11 +65,24 @@ def run(arguments: argparse.Namespace) -> int:
     app = load_app(settings.app)
     if not list(app.tasks):
         raise InvalidSetting(f"the app {settings.app!r} has no task; import its task modules")
+    _warn_of_other_queues(app, settings)
 
     async def work() -> bool:
         return await Worker(app, settings).run()
 
     return 0 if asyncio.run(work()) else 1
+
+
+def _warn_of_other_queues(app: App, settings: Settings) -> None:
+    served = [share.name for share in settings.queues]
+    owned = sorted({task.options.queue for task in app.tasks})
+    if not set(served) & set(owned):
+        logger.warning(
+            "no task of %s has its queue among: %s (they have: %s); see --queue",
+            settings.app,
+            ", ".join(served),
+            ", ".join(owned),
+        )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -40,7 +40,7 @@ async def queues_when_ready(
         except (SchemaMissing, SchemaMismatch) as exc:
             say(str(exc))
             if told != str(exc):
-                logger.warning("%s", exc)
+                logger.warning("%s; waiting for it", exc)
             told = str(exc)
             await asyncio.sleep(CHECK_EVERY_S)
         except DatabaseUnavailable as exc:
