@@ -53,6 +53,7 @@ MAY: Rights = {
         "EXECUTE maintain",
         "EXECUTE queue_lag",
         "EXECUTE queue_move_some",
+        "EXECUTE isolate",
         "EXECUTE register_worker",
         "EXECUTE reserve_positions",
         "EXECUTE rescue",

@@ -126,6 +126,14 @@ async def kill_worker(ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@app.task(queue="mail")
+async def die_after(ctx: Context, seconds: float) -> None:
+    """Take the worker down after a while."""
+    record(ctx, "start")
+    await asyncio.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @app.task(queue="mail", max_attempts=1)
 async def fail(ctx: Context, text: str = "broken") -> None:
     record(ctx, "start")

@@ -1,6 +1,7 @@
 """How jobs share slots: as many at once as there are slots, each in a clean state."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -38,7 +39,13 @@ class Bench:
         return 0.0
 
     def add(self, *jobs: ClaimedJob) -> None:
-        assert self.waiting.add(Batch(SOURCE, jobs, len(jobs), 0.0)) == []
+        self.waiting.add(Batch(SOURCE, jobs, len(jobs), 0.0))
+        self.slots.fill()
+
+    def add_suspect(self, job: ClaimedJob) -> None:
+        batch = Batch(SOURCE, [job], 0, time.monotonic())
+        self.waiting.add_suspect(batch)
+        self.waiting.marked(batch, 1)
         self.slots.fill()
 
     def stop(self) -> None:
@@ -145,7 +152,8 @@ def test_a_suspect_waits_until_the_database_knows_all_results() -> None:
         bench = Bench(4, quick)
         is_settled = False
         bench.slots.is_settled = lambda: is_settled
-        bench.add(job(1), job(2, crash_count=SUSPECT))
+        bench.add(job(1))
+        bench.add_suspect(job(2, crash_count=SUSPECT, token=2))
         await turns()
         assert bench.begun == [1]
         is_settled = True
@@ -164,7 +172,8 @@ def test_a_suspect_runs_alone_and_keeps_others_waiting() -> None:
 
     async def main() -> None:
         bench = Bench(4, gated)
-        bench.add(job(1), job(2, crash_count=SUSPECT), job(3))
+        bench.add(job(1), job(3))
+        bench.add_suspect(job(2, crash_count=SUSPECT, token=2))
         await turns()
         assert bench.begun == [1, 3]
         gates[1].set()
@@ -177,6 +186,33 @@ def test_a_suspect_runs_alone_and_keeps_others_waiting() -> None:
         gates[2].set()
         await turns()
         assert bench.slots.room() >= 4
+
+    asyncio.run(main())
+
+
+def test_a_suspect_that_is_cancelled_before_its_first_step_leaves_no_trace() -> None:
+    async def main() -> None:
+        bench = Bench(2, forever)
+        bench.add_suspect(job(2, crash_count=SUSPECT))
+        assert bench.slots.cancel(2)
+        bench.handler = quick
+        await turns()
+        assert bench.slots.is_idle
+        assert bench.slots.room() > 0
+
+    asyncio.run(main())
+
+
+def test_slots_tell_for_how_long_nothing_has_started() -> None:
+    async def main() -> None:
+        bench = Bench(2, forever)
+        bench.add(job(1))
+        await turns()
+        assert bench.slots.stalled_s(time.monotonic() + 5) == 0
+        bench.add(job(2))
+        await turns()
+        assert 5 <= bench.slots.stalled_s(time.monotonic() + 5) < 6
+        bench.stop()
 
     asyncio.run(main())
 

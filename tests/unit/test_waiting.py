@@ -32,14 +32,22 @@ class Held:
 
     def __init__(self, slots: int, source: Source = SOURCE) -> None:
         self.marks: list[tuple[Batch, int]] = []
-        self.refused: list[int] = []
         self.source = source
         self.waiting = Waiting(slots, lambda batch, count: self.marks.append((batch, count)))
 
     def add(self, *jobs: ClaimedJob, marked: int | None = None, at_s: float = 0.0) -> Batch:
         batch = Batch(self.source, jobs, len(jobs) if marked is None else marked, at_s)
-        self.refused += [job.id for _, job in self.waiting.add(batch)]
+        self.waiting.add(batch)
         return batch
+
+    def add_suspect(self, job: ClaimedJob, at_s: float = 0.0) -> Batch:
+        batch = Batch(self.source, [job], 0, at_s)
+        self.waiting.add_suspect(batch)
+        return batch
+
+    def suspect(self, now_s: float = 1.0, *, is_alone: bool = True) -> int | None:
+        taken = self.waiting.take_suspect(now_s, is_alone=is_alone)
+        return None if taken is None else taken[1].id
 
     def take(self) -> int | None:
         taken = self.waiting.take()
@@ -90,45 +98,70 @@ def test_short_jobs_are_marked_by_the_fiftieth_of_a_second_and_long_ones_by_the_
     assert held.waiting.startable(500, busy=10) == 10
 
 
-def test_a_suspect_is_handed_out_alone_after_all_others() -> None:
+def test_a_suspect_is_handed_out_alone_after_all_others_and_once_the_database_knows_of_it() -> None:
     held = Held(4)
-    held.add(job(1), job(2, crash_count=SUSPECT), job(3))
+    held.add(job(1), job(3))
+    batch = held.add_suspect(job(2, crash_count=SUSPECT, token=2))
 
     assert held.waiting.room(busy=0) == 0
-    assert held.waiting.take_suspect() is None
+    assert (held.suspect(), held.marks) == (None, [])
     assert [held.take(), held.take(), held.take()] == [1, 3, None]
-    suspect = held.waiting.take_suspect()
-    assert suspect is not None
-    assert suspect[1].id == 2
+    assert (held.suspect(is_alone=False), held.marks) == (None, [])
+    assert (held.suspect(), held.marks) == (None, [(batch, 1)])
+    held.waiting.marked(batch, 1)
+    assert held.suspect() == 2
     assert held.waiting.room(busy=0) == 4
 
 
-def test_one_crash_makes_no_suspect() -> None:
+def test_after_ten_seconds_a_suspect_no_longer_waits_for_long_jobs() -> None:
     held = Held(4)
-    held.add(job(1, crash_count=1))
+    batch = held.add_suspect(job(2, crash_count=SUSPECT, token=2))
+    held.waiting.marked(batch, 1)
 
-    assert held.take() == 1
+    assert held.suspect(now_s=9.0, is_alone=False) is None
+    assert held.suspect(now_s=11.0, is_alone=False) == 2
 
 
-def test_one_suspect_is_kept_and_runs_once_the_database_knows_of_it() -> None:
+def test_one_crash_makes_no_suspect() -> None:
+    assert not job(1, crash_count=1).is_suspect
+    assert job(1, crash_count=2).is_suspect
+
+
+def test_behind_a_backlog_waiting_jobs_stay_for_ten_seconds_and_a_suspect_for_longer() -> None:
     held = Held(1)
-    batch = held.add(*(job(number, crash_count=SUSPECT) for number in (1, 2, 3)), marked=1)
-    assert held.marks == [(batch, 3)]
-    assert held.waiting.take_suspect() is None
-    assert held.refused == [2, 3]
-    assert held.waiting.held == 1
-
-    held.waiting.marked(batch, 3)
-    taken = [held.waiting.take_suspect() for _ in range(2)]
-    assert [entry[1].id for entry in taken if entry is not None] == [1]
-
-
-def test_behind_a_backlog_waiting_jobs_stay_for_ten_seconds() -> None:
-    held = Held(1)
-    held.add(job(1), job(2, crash_count=SUSPECT))
+    held.add(job(1))
+    held.add_suspect(job(2, crash_count=SUSPECT, token=2))
 
     assert held.back(now_s=9.0) == []
-    assert held.back(now_s=11.0) == [1, 2]
+    assert held.back(now_s=11.0) == [1]
+    assert held.waiting.has_suspect
+    assert held.back() == [2]
+    assert held.waiting.held == 0
+
+
+def test_jobs_that_do_not_start_after_all_are_charged_with_no_crash() -> None:
+    held = Held(2)
+    batch = held.add(*map(job, range(1, 9)))
+    assert held.take() == 1
+
+    held.waiting.stalled()
+    assert held.marks == [(batch, 1)]
+    assert held.take() is None
+    held.waiting.marked(batch, 1)
+    assert held.take() is None
+    assert held.marks == [(batch, 1), (batch, 3)]
+    held.waiting.marked(batch, 3)
+    assert [held.take(), held.take()] == [2, 3]
+
+
+def test_large_payloads_are_not_fetched_ahead_by_the_hundred() -> None:
+    held = Held(10)
+    for _ in range(5000):
+        held.waiting.measured(0.0001)
+    assert held.waiting.ahead == 2000
+
+    held.add(job(1)._replace(args="x" * 1_000_000))
+    assert held.waiting.ahead == 8
 
 
 def test_jobs_that_waited_too_long_go_back_when_others_look_for_work() -> None:

@@ -92,6 +92,11 @@ class Link:
             self._tell_back(self._away_since_s)
         return answer
 
+    async def answered(self) -> None:
+        """Wait for the end of the call that is under way."""
+        async with self._lock:
+            return
+
     async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
         """Do one piece of work, again and again until it succeeds."""
         failures = 0

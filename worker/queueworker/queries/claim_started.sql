@@ -1,4 +1,4 @@
--- Raise how many jobs of a claim may have started; by primary key.
+-- Say how many jobs of a claim may have started; by primary key.
 UPDATE queueworker.claim
-SET started = least(greatest(started, %(started)s::int), cardinality(ids))
+SET started = least(%(started)s::int, cardinality(ids))
 WHERE token = %(token)s::bigint

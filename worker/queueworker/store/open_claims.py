@@ -22,6 +22,12 @@ class OpenClaims:
         """Note a new claim of `count` jobs."""
         self._open[token] = count
 
+    def parted(self, token: int, new: int | None, count: int) -> None:
+        """Note that so many jobs of a claim now stand in a claim of their own, or are lost."""
+        self._open[token] -= count
+        if new is not None:
+            self._open[new] = count
+
     def closing(self, tokens: Iterable[int]) -> list[int]:
         """Give the tokens that have nothing left once these jobs (one token each) are settled."""
         settled = Counter(tokens)

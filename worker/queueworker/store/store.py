@@ -24,6 +24,7 @@ from queueworker.store.rows import (
     WorkerLoad,
     WorkerRow,
 )
+from queueworker.store.session import bigints
 
 
 class Store(Administration):
@@ -86,8 +87,9 @@ class Store(Administration):
         return Renewal(alive=bool(rows), drain=bool(rows) and bool(rows[0][0]))
 
     async def deregister(self, worker_id: UUID) -> None:
-        """End the lease; claims that are left over are rescued."""
-        await self.fetch(statement("worker_deregister"), {"id": worker_id})
+        """End the lease; claims that are left over are rescued, those never seen uncharged."""
+        parameters = {"id": worker_id, "seen": bigints(self._open_claims.tokens())}
+        await self.fetch(statement("worker_deregister"), parameters)
 
     async def lanes(self, queue_id: int, tasks: Collection[str]) -> list[LaneRow]:
         """List the lanes of these tasks, higher priority first; none while the queue is paused."""
@@ -118,6 +120,21 @@ class Store(Administration):
     async def mark_started(self, token: int, count: int) -> None:
         """Note that the first `count` jobs of a claim may start now: a crash charges only them."""
         await self.fetch(statement("claim_started"), {"token": token, "started": count})
+
+    async def isolate(self, suspects: Sequence[ClaimedJob], started: int) -> int | None:
+        """Put a claim's suspects into a claim of their own; of the others `started` may start.
+
+        Gives the token of the new claim, None if the suspects are lost.
+        """
+        token = suspects[0].token
+        parameters = {
+            "suspects": bigints([job.id for job in suspects]),
+            "started": started,
+            "token": token,
+        }
+        new = await self.fetch_value(statement("claim_isolate"), parameters)
+        self._open_claims.parted(token, new, len(suspects))
+        return None if new is None else int(new)
 
     async def complete(
         self,

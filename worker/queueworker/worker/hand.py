@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,8 @@ from queueworker.worker.slots import Slots
 from queueworker.worker.waiting import Batch, Unstarted, Waiting
 
 logger = logging.getLogger(__name__)
+
+MOST_UNWRITTEN = 5000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -45,7 +48,9 @@ class Hand:
         self.moved = asyncio.Event()
         self.busy_changed = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
+        self.arriving = 0
         self.spawn: Spawn
+        self._completer = completer
         self._claims = claims
         self._worker_id: UUID | None = None
 
@@ -55,11 +60,18 @@ class Hand:
         """Give how many jobs may be claimed now; 0 while draining, full or without a lease."""
         if self._worker_id is None or not self._is_working():
             return 0
+        if self._completer.unwritten > MOST_UNWRITTEN:
+            return 0  # the database does not take results: what runs now would run for nothing
         return self.slots.room()
 
     def startable(self, count: int) -> int:
         """Give how many of `count` claimed jobs count as started at once."""
         return self.waiting.startable(count, self.slots.busy)
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether jobs run, or come in."""
+        return not self.slots.is_idle or self.arriving > 0
 
     def in_hand(self, queue: str) -> int:
         """Give how many jobs of a queue run or wait here."""
@@ -76,10 +88,11 @@ class Hand:
         if worker_id != self._worker_id or not self._is_working():
             self._give_back([(source, job) for job in jobs], "claimed while the worker stopped")
             return
-        back = self.waiting.add(Batch(source, jobs, marked, time.monotonic()))
-        self._give_back(back, "another suspect runs first")
-        self.slots.fill()
-        self.busy_changed.set()
+        if any(job.is_suspect for job in jobs):
+            self.arriving += 1
+            self.spawn(self._accept_apart(source, worker_id, jobs, marked))
+        else:
+            self._add(Batch(source, jobs, marked, time.monotonic()))
 
     def paused(self, source: Source) -> None:
         """Give back the waiting jobs of a queue that is paused."""
@@ -143,15 +156,18 @@ class Hand:
         return True
 
     async def release_all(self, store: Store) -> None:
-        """Give everything back from another thread, while the loop is blocked."""
+        """Give everything back from another thread, while the loop is blocked: a write a queue."""
         running = [(slot.source, job) for slot, job in self.slots.running]
+        releases: defaultdict[Source, list[Transition]] = defaultdict(list)
         for kind, jobs in (
             (TransitionKind.RELEASE_STARTED, running),
             (TransitionKind.RELEASE, self.waiting.jobs()),
         ):
             for source, job in jobs:
                 release = Transition(job_id=job.id, token=job.token, kind=kind)
-                await store.complete(source.queue, [release])
+                releases[source].append(release)
+        for source, transitions in releases.items():
+            await store.complete(source.queue, transitions)
 
     def _give_back(self, jobs: Unstarted, reason: str) -> int:
         for source, job in jobs:
@@ -173,6 +189,35 @@ class Hand:
             self.changed()
         if self.slots.is_idle:
             self.moved.set()
+
+    def _add(self, batch: Batch) -> None:
+        self.waiting.add(batch)
+        self.slots.fill()
+        self.busy_changed.set()
+
+    async def _accept_apart(
+        self, source: Source, worker_id: UUID, jobs: Sequence[ClaimedJob], marked: int
+    ) -> None:
+        """Put suspects into a claim of their own, of which none has started, before others start."""
+        suspects = [job for job in jobs if job.is_suspect]
+        others = [job for job in jobs if not job.is_suspect]
+        marked = min(marked, len(others))
+        token = await self._claims.insist(lambda store: store.isolate(suspects, marked))
+        self.arriving -= 1
+        self.moved.set()
+        kept = [] if token is None else [job._replace(token=token) for job in suspects]
+        if worker_id != self._worker_id or not self._is_working():
+            back = [(source, job) for job in (*kept, *others)]
+            self._give_back(back, "claimed while the worker stopped")
+            return
+        if kept and not self.waiting.has_suspect:
+            self.waiting.add_suspect(Batch(source, kept[:1], 0, time.monotonic()))
+            kept = kept[1:]
+        self._give_back([(source, job) for job in kept], "another suspect runs first")
+        if others:
+            self._add(Batch(source, others, marked, time.monotonic()))
+        else:
+            self.slots.fill()
 
     def _mark(self, batch: Batch, count: int) -> None:
         self.spawn(self._write_mark(batch, count))

@@ -8,6 +8,7 @@ from queueworker.drain import Phase
 from queueworker.lease import LeaseKeeper, Load
 from queueworker.metrics import HELD, SLOTS
 from queueworker.worker.hand import Hand
+from queueworker.worker.waiting import MARK_S
 
 EVERY_S = 0.5
 LEAST_EVERY_S = 0.05
@@ -46,6 +47,8 @@ class Reporter:
         now_s = self._beat_s = time.monotonic()
         hand, slots = self._hand, self._hand.slots
         hand.give_back_waiting("waited too long for a slot", now_s)
+        if slots.stalled_s(now_s) > MARK_S:
+            hand.waiting.stalled()
         slots.fill()
         if hand.room():
             hand.changed()

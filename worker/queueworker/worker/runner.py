@@ -64,7 +64,9 @@ class Runner:
         call = self._call(kind.task, slot, job)
         wait_s = job.run_at_wait_s + started_s - slot.claimed_s
         tally.started(started_s, wait_s if wait_s > 0 else 0.0)
-        outcome = await self._executors.execute(call, slot.task)
+        outcome: Outcome = SUCCEEDED
+        if not slot.is_cancelled:
+            outcome = await self._executors.execute(call, slot.task)
         ended_s = time.monotonic()
         service_s = ended_s - started_s
         if slot.is_cancelled and not slot.is_given_up:

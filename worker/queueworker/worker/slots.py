@@ -26,16 +26,31 @@ class Slot:
     A slot that is `given_up` has lost its job to others: whatever it comes to is void.
     """
 
-    __slots__ = ("claimed_s", "is_cancelled", "is_given_up", "job", "source", "started_s", "task")
+    __slots__ = (
+        "claimed_s",
+        "has_begun",
+        "is_cancelled",
+        "is_given_up",
+        "job",
+        "source",
+        "started_s",
+        "task",
+    )
 
     def __init__(self) -> None:
         self.job: ClaimedJob | None = None
         self.source: Source
         self.claimed_s = 0.0
         self.started_s = 0.0
+        self.has_begun = False
         self.is_cancelled = False
         self.is_given_up = False
         self.task: asyncio.Task[None]
+
+    def stop(self) -> None:
+        """Cancel what runs; a task that has not begun looks by itself, and must not miss its end."""
+        if self.has_begun:
+            self.task.cancel()
 
     def take(self, batch: Batch, job: ClaimedJob) -> None:
         """Take a job to run now."""
@@ -91,21 +106,28 @@ class Slots:
 
     def fill(self, most: int = OPENS) -> None:
         """Open up to `most` slots while jobs may start; each opens more."""
-        if self._is_alone:
-            return
         free = min(most, self.count - self.busy)
-        if self._waiting.has_startable:
+        if self._is_alone or free <= 0:
+            return
+        if self._waiting.may_start():
             for _ in range(free):
                 self._start(Slot())
-        elif not self._open and free > 0 and self.is_settled():
+        elif self._waiting.has_suspect:
             self._start_suspect()
 
     def _start_suspect(self) -> None:
-        if (suspect := self._waiting.take_suspect()) is not None:
-            self._is_alone = True
+        is_alone = not self._open and self.is_settled()
+        suspect = self._waiting.take_suspect(time.monotonic(), is_alone=is_alone)
+        if suspect is not None:
+            self._is_alone = is_alone
             slot = Slot()
             slot.take(*suspect)
             self._start(slot)
+
+    def stalled_s(self, now_s: float) -> float:
+        """Give for how long no job has started because every slot was taken."""
+        starts_s = [slot.started_s for slot, _ in self.running]
+        return now_s - max(starts_s) if len(starts_s) >= self.count - self._stuck() > 0 else 0.0
 
     def give_up(self) -> list[tuple[Slot, ClaimedJob]]:
         """Give up all running jobs: cancel what can be cancelled."""
@@ -113,7 +135,7 @@ class Slots:
         for slot in self._open:
             slot.is_given_up = True
         for slot, _ in running:
-            slot.task.cancel()
+            slot.stop()
         self._open.clear()
         self._is_alone = False
         return running
@@ -123,7 +145,7 @@ class Slots:
         for slot, job in self.running:
             if job.id == job_id:
                 slot.is_cancelled = True
-                slot.task.cancel()
+                slot.stop()
                 return True
         return False
 
@@ -138,12 +160,14 @@ class Slots:
         slot.task = loop.create_task(self._serve(slot), context=context)
 
     async def _serve(self, slot: Slot) -> None:
+        slot.has_begun = True
         try:
             if slot.job is None and not slot.is_given_up:
                 if (first := self._waiting.take()) is not None:
                     slot.take(*first)
                 self.fill()
-            await self._run_on(slot)
+            if not slot.is_given_up:
+                await self._run_on(slot)
         finally:
             self._alive.discard(slot)
             self._open.discard(slot)

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 from queueworker.ages import AgeWatch
@@ -12,17 +12,16 @@ from queueworker.app import App
 from queueworker.cancel import Cancellations
 from queueworker.claim import Claimer, Pace, Source
 from queueworker.complete import Completer
-from queueworker.drain import Phase
 from queueworker.errors import QueueWorkerError
 from queueworker.health import HealthServer
 from queueworker.lease import LeaseKeeper
 from queueworker.link import Link
 from queueworker.listen import Listener
-from queueworker.metrics import DRAIN, DRAIN_RELEASED
 from queueworker.rescue import LostAnswers
 from queueworker.settings import Settings
 from queueworker.store import OpenClaims
 from queueworker.sweep import Sweeper
+from queueworker.worker.ending import drained
 from queueworker.worker.guard import Guard
 from queueworker.worker.hand import Hand
 from queueworker.worker.report import Reporter
@@ -33,7 +32,7 @@ from queueworker.worker.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 STOP_LEASE_S = 2.0
-FLUSH_SHARE, LEAST_END_S = 0.7, 0.5
+LEAST_END_S = 0.5
 
 
 class Worker:
@@ -65,7 +64,7 @@ class Worker:
             signalled=lambda now_s: self._in_loop(lambda: self._signalled(now_s)),
             last_resort=self._last_resort,
         )
-        self._parts: list[asyncio.Task[None]] = []
+        self._parts: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._group: asyncio.TaskGroup
         self._claimer: Claimer
@@ -85,11 +84,11 @@ class Worker:
         is_settled = False
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._hand.spawn = self._group.create_task
+                self._hand.spawn = self._spawn
                 for work in (self._work(), self._watchdog.run()):
-                    self._parts.append(self._group.create_task(work))
-                is_settled = await self._until_drained()
-                for part in self._parts:
+                    self._spawn(work)
+                is_settled = await drained(self._hand, self._claims, self._completer)
+                for part in list(self._parts):
                     part.cancel()
         except BaseExceptionGroup as group:
             if (errors := group.subgroup(QueueWorkerError)) is not None:
@@ -98,6 +97,11 @@ class Worker:
         finally:
             await self._end(exit_status=0 if is_settled else 1)
         return is_settled
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        part = self._group.create_task(work)
+        self._parts.add(part)
+        part.add_done_callback(self._parts.discard)
 
     # Starting
 
@@ -114,7 +118,7 @@ class Worker:
         self._keeper.start()
         tending = (self._sweeper, listener, self._reporter, self._cancellations)
         for part in (self._completer, *tending, AgeWatch(self._claims), self._claimer):
-            self._parts.append(self._group.create_task(part.run()))
+            self._spawn(part.run())
 
     def _say(self, reason: str | None) -> None:
         self._why_not_ready = reason
@@ -193,33 +197,6 @@ class Worker:
         self._say("SIGTERM: draining")
         self._hand.signalled(now_s)
 
-    async def _until_drained(self) -> bool:
-        hand = self._hand
-        while not hand.drain.is_ending:
-            await hand.moved.wait()
-            hand.moved.clear()
-        began_s = time.monotonic()
-        while not hand.slots.is_idle and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
-            await _within(hand.moved, hand.drain.remaining_s(time.monotonic()))
-            hand.moved.clear()
-        released = hand.release_running("the grace is over")
-        DRAIN_RELEASED.inc(released)
-        is_settled = await self._flushed()
-        DRAIN.observe(time.monotonic() - began_s)
-        logger.info("drained: %d running jobs were given back", released)
-        return is_settled
-
-    async def _flushed(self) -> bool:
-        drain = self._hand.drain
-        longest_s = drain.remaining_s(time.monotonic()) + FLUSH_SHARE * drain.release_s
-        if self._completer.unwritten:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(longest_s):
-                    await self._completer.flushed()
-        if left := self._completer.unwritten:
-            logger.error("%d results could not be written: the database is away", left)
-        return left == 0
-
     async def _end(self, exit_status: int) -> None:
         # From here on nothing hangs for longer than this: not the database, not a thread.
         margin_s = self._hand.drain.margin_s
@@ -235,16 +212,11 @@ class Worker:
         """Give the jobs back from the lease's thread: the loop is blocked by a handler."""
         if not self._keeper.is_alive:
             return False
-        self._keeper.submit(self._hand.release_all).result(timeout=0.7 * within_s)
+        with suppress(TimeoutError):
+            self._keeper.submit(self._hand.release_all).result(timeout=0.7 * within_s)
         return self._keeper.stop(timeout_s=0.3 * within_s) and not self._completer.unwritten
 
 
 def _first(errors: BaseExceptionGroup[QueueWorkerError]) -> QueueWorkerError:
     first = errors.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-async def _within(event: asyncio.Event, longest_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(longest_s):
-            await event.wait()

@@ -1,0 +1,49 @@
+"""The last part of a worker's life: from the signal until everything is written or given back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from queueworker.complete import Completer
+from queueworker.drain import Phase
+from queueworker.link import Link
+from queueworker.metrics import DRAIN, DRAIN_RELEASED
+from queueworker.worker.hand import Hand
+
+logger = logging.getLogger(__name__)
+
+CLAIM_SHARE, FLUSH_SHARE = 0.2, 0.5
+
+
+async def drained(hand: Hand, claims: Link, completer: Completer) -> bool:
+    """Wait for the signal, then for the end of the drain; give whether everything was settled."""
+    while not hand.drain.is_ending:
+        await hand.moved.wait()
+        hand.moved.clear()
+    began_s = time.monotonic()
+    while hand.is_busy and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
+        await _within(hand.moved.wait(), hand.drain.remaining_s(time.monotonic()))
+        hand.moved.clear()
+    # The jobs of a claim that is under way go back uncharged as well.
+    await _within(claims.answered(), _budget_s(hand, CLAIM_SHARE))
+    released = hand.release_running("the grace is over")
+    DRAIN_RELEASED.inc(released)
+    if completer.unwritten:
+        await _within(completer.flushed(), _budget_s(hand, FLUSH_SHARE))
+    if left := completer.unwritten:
+        logger.error("%d results could not be written: the database is away", left)
+    DRAIN.observe(time.monotonic() - began_s)
+    logger.info("drained: %d running jobs were given back", released)
+    return left == 0
+
+
+def _budget_s(hand: Hand, share: float) -> float:
+    return hand.drain.remaining_s(time.monotonic()) + share * hand.drain.release_s
+
+
+async def _within(wait: Awaitable[object], longest_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await wait
