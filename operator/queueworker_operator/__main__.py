@@ -2,17 +2,25 @@
 
 import sys
 
+INSTALL = "python -m pip install '.[operator]'"
+HELP = """usage: queueworker-operator COMMAND ...
+
+Scales workers of Postgres queues before jobs are late. The commands need the extra `operator`:
+  run      the operator, in a cluster
+  local    the same on one machine
+  explain  why it decided as it did"""
+
 
 def main() -> int:
     """Run the command line; without the extra `operator`, say how to get it."""
     try:
         from queueworker_operator.cli import main as run_command  # noqa: PLC0415 - may be missing
     except ModuleNotFoundError as exc:
-        print(
-            f"queueworker-operator: the module {exc.name!r} is missing;"
-            " run: python -m pip install 'queueworker[operator]'",
-            file=sys.stderr,
-        )
+        missing = f"the module {exc.name!r} is missing; in your checkout: {INSTALL}"
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(f"{HELP}\n\n{missing}")
+            return 0
+        print(f"queueworker-operator: {missing}", file=sys.stderr)
         return 1
     return run_command()
 

@@ -70,14 +70,19 @@ def test_a_clean_environment_imports_queueworker_without_the_operators_parts(
 
 @pytest.mark.timeout(240)
 def test_the_operator_command_names_its_extra_when_it_is_missing(clean_python: Path) -> None:
-    done = subprocess.run(
-        [str(clean_python.parent / "queueworker-operator"), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(clean_python.parent / "queueworker-operator"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    done, helped = run("run"), run("--help")
 
     assert done.returncode != 0
-    assert "queueworker[operator]" in done.stderr
+    assert "python -m pip install '.[operator]'" in done.stderr
     assert "Traceback" not in done.stderr
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert "python -m pip install '.[operator]'" in helped.stdout

@@ -1,6 +1,7 @@
 """The command line does what it says, and every error is one line with a remedy."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -228,6 +229,25 @@ def test_bad_values_are_one_line(dsn: str) -> None:
     assert_one_line(run_command(dsn, "queue", "pause"), "NAME, or --queue NAME")
     assert_one_line(run_command(dsn, "job", "cancel", "5", "--queue", "mail"), "not both")
     assert_one_line(run_command(dsn, "dead", "list", "--queue", "q", "--most", "0"), "--most")
+
+
+def test_numbers_of_a_list_stand_on_one_line_of_the_json(dsn: str, bench: Bench) -> None:
+    args = {"list": [1, 2], "text": "[\n 1,\n 2\n]", "empty": [], "words": ["a"]}
+    (job_id,) = bench.enqueue("noop", **args)
+    printed = run_command(dsn, "stats", "--json").stdout
+    assert len(printed.splitlines()) < 60
+    assert '"wait_histogram": [0, 0, ' in printed
+    shown = run_command(dsn, "job", "show", str(job_id), "--json").stdout
+    assert json.loads(shown)["job"]["args"] == args
+
+
+def test_a_worker_names_the_signal_that_stops_it(dsn: str) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with WorkerProcess(dsn) as worker:
+            worker.ready().signal(number)
+            assert worker.wait(within_s=10) == 0
+            assert f"{number.name}: draining, 0 jobs run" in worker.log
+            assert re.match(r"[0-9-]{10} [0-9:]{8},\d{3}[+-]\d{4} INFO ", worker.lines[-1])
 
 
 def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> None:

@@ -73,7 +73,8 @@ async def run_worker_command(environment: Mapping[str, str], *words: str) -> str
     program = shutil.which(WORKER_COMMAND, path=environment.get("PATH"))
     if program is None:
         raise InvalidSettings(
-            f"the command {WORKER_COMMAND} is missing: pip install 'queueworker[embedded,operator]'"
+            f"the command {WORKER_COMMAND} is missing; in your checkout:"
+            " python -m pip install '.[embedded,operator]'"
         )
     process = await asyncio.create_subprocess_exec(
         program,

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,9 @@ else:
     Commands = object
 
 Answer = TypeVar("Answer")
+
+# A line end stands between values only: inside a text it is written as \\n.
+NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\n *\]")
 
 
 def add_command(
@@ -78,8 +82,9 @@ def table(rows: Sequence[Sequence[object]]) -> str:
 
 
 def to_json(value: object) -> str:
-    """Write JSON; times and ids as text."""
-    return json.dumps(value, indent=2, default=str)
+    """Write JSON; times and ids as text, a list of numbers on one line."""
+    text = json.dumps(value, indent=2, default=str)
+    return NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 def _cell(value: object) -> str:

@@ -37,6 +37,12 @@ class TextFormatter(logging.Formatter):
     """One line, and below it the traceback of a failed attempt."""
 
     @override
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - its name in logging
+        """Write the local time with its distance from UTC."""
+        zone = time.strftime("%z", time.localtime(record.created))
+        return f"{super().formatTime(record, datefmt)}{zone}"
+
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """Write a record, and the field `traceback` as a block."""
         line = super().format(record)

@@ -31,7 +31,7 @@ class Guard:
         self,
         drain: Drain,
         *,
-        signalled: Callable[[float], None],
+        signalled: Callable[[float, str], None],
         last_resort: Callable[[float], bool],
     ) -> None:
         self._drain = drain
@@ -68,13 +68,13 @@ class Guard:
             except TimeoutError:
                 continue
             if number in SIGNALS:
-                self._take_signal(time.monotonic())
+                self._take_signal(time.monotonic(), signal.Signals(number).name)
 
-    def _take_signal(self, now_s: float) -> None:
+    def _take_signal(self, now_s: float, name: str) -> None:
         self._drain = self._drain.with_signal(now_s)
         if self._exit_status is None:
             self._ends_s = self._drain.gone_by_s
-        self._signalled(now_s)
+        self._signalled(now_s, name)
 
     def _end(self) -> None:
         if self._exit_status is not None:

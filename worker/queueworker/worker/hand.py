@@ -128,11 +128,11 @@ class Hand:
 
     # The drain's side
 
-    def signalled(self, now_s: float) -> None:
-        """Take a SIGTERM of `now_s`: claim nothing, give back what has not started."""
+    def signalled(self, now_s: float, name: str) -> None:
+        """Take a SIGTERM or SIGINT of `now_s`: claim nothing, give back what has not started."""
         self.drain = self.drain.with_signal(now_s)
-        logger.info("SIGTERM: %s, %d jobs run", self._phase().value, len(self.slots.running))
-        DRAIN_RELEASED.inc(self.give_back_waiting("SIGTERM"))
+        logger.info("%s: %s, %d jobs run", name, self._phase().value, len(self.slots.running))
+        DRAIN_RELEASED.inc(self.give_back_waiting(name))
         self.moved.set()
 
     def give_back_waiting(self, reason: str, now_s: float | None = None) -> int:

@@ -61,7 +61,7 @@ class Worker:
         )
         self._guard = Guard(
             self._hand.drain,
-            signalled=lambda now_s: self._in_loop(lambda: self._signalled(now_s)),
+            signalled=lambda now_s, name: self._in_loop(lambda: self._signalled(now_s, name)),
             last_resort=self._last_resort,
         )
         self._parts: set[asyncio.Task[None]] = set()
@@ -193,9 +193,9 @@ class Worker:
 
     # Stopping
 
-    def _signalled(self, now_s: float) -> None:
-        self._say("SIGTERM: draining")
-        self._hand.signalled(now_s)
+    def _signalled(self, now_s: float, name: str) -> None:
+        self._say(f"{name}: draining")
+        self._hand.signalled(now_s, name)
 
     async def _end(self, exit_status: int) -> None:
         # From here on nothing hangs for longer than this: not the database, not a thread.
