@@ -16,7 +16,7 @@ from tests.support.engine import engine
 from tests.support.postgres import Connection
 from tests.support.worker_process import Bench, WorkerProcess, environment, run_command
 
-from queueworker.errors import EnqueueRefused
+from queueworker.errors import StatementRefused
 from queueworker.job import ClaimedJob, FailureKind, Transition, TransitionKind
 from queueworker.store import Selection
 
@@ -299,7 +299,7 @@ def test_jobs_named_by_id_must_be_dead_letters(dsn: str) -> None:
 def test_the_store_refuses_an_unknown_queue_and_reads_only_what_is_asked(dsn: str) -> None:
     async def scenario() -> int:
         async with engine(dsn) as e:
-            with pytest.raises(EnqueueRefused, match="no queue"):
+            with pytest.raises(StatementRefused, match="no queue"):
                 await e.store.dead_purge("nowhere")
             return len(await e.store.dead_list(Selection(queue="mail")))
 

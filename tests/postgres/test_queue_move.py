@@ -14,7 +14,7 @@ from tests.support.worker_process import Bench, WorkerProcess, run_command
 
 from queueworker.connection import connect
 from queueworker.dsn import Dsn
-from queueworker.store import MoveState, Store
+from queueworker.store import ClaimRequest, MoveState, Store
 
 pytestmark = pytest.mark.postgres
 
@@ -316,3 +316,22 @@ def test_creating_twice_is_the_same_as_once(dsn: str) -> None:
     assert first.stdout == second.stdout == "queue mail has the partition job_q1\n"
     listed = run_command(dsn, "queue", "list", "--json")
     assert '"partition": "job_q1"' in listed.stdout
+
+
+def test_nothing_is_claimed_under_an_id_that_a_queue_had_before_it_was_moved(dsn: str) -> None:
+    async def scenario() -> tuple[bool, int, dict[str, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(2)
+            stale = e.queue
+            for own in (True, False):
+                [step async for step in e.store.queue_move("mail", own=own)]
+            now, worker = await e.store.queue("mail"), await e.worker()
+            lanes = await e.store.lanes(now.id, ["a"])
+            request = ClaimRequest(
+                queue=stale, worker_id=worker, limit=5, lanes=lanes, hints=[0 for _ in lanes]
+            )
+            jobs = await e.store.claim(request)
+            is_stale = bool(lanes) and stale.id != now.id and stale.part == now.part
+            return is_stale, len(jobs), await e.states()
+
+    assert asyncio.run(scenario()) == (True, 0, {"ready": 2})

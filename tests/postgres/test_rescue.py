@@ -1,4 +1,5 @@
 import asyncio
+from unittest.mock import AsyncMock
 
 import psycopg
 import pytest
@@ -6,7 +7,8 @@ from tests.support.engine import Engine, engine, load, succeed
 from tests.support.postgres import Connection, has_waiter
 from tests.support.waiting import wait_until
 
-from queueworker.store import LagRow
+from queueworker.errors import DatabaseUnavailable
+from queueworker.store import LagRow, Store
 
 pytestmark = pytest.mark.postgres
 
@@ -387,3 +389,22 @@ def test_a_job_that_never_started_keeps_its_age_and_one_that_did_waits_anew(dsn:
             return [waits[i] for i in ids]
 
     assert asyncio.run(scenario()) == pytest.approx([0, 60], abs=5)
+
+
+def test_a_lost_claim_whose_return_failed_is_returned_by_the_next_look(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> tuple[list[int], dict[str, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(3)
+            worker = await e.worker()
+            await e.claim(worker, 3)
+            # A worker that has not seen the claim: its answer never came.
+            store = Store(e.conn)
+            monkeypatch.setattr(store, "queue", AsyncMock(side_effect=DatabaseUnavailable("gone")))
+            with pytest.raises(DatabaseUnavailable):
+                await store.return_unseen(worker)
+            monkeypatch.undo()
+            return [await store.return_unseen(worker) for _ in range(2)], await e.states()
+
+    assert asyncio.run(scenario()) == ([3, 0], {"ready": 3})

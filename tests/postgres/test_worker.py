@@ -216,3 +216,61 @@ def test_a_failed_attempt_is_logged_with_its_place_and_traceback(dsn: str, bench
     assert "in fail); dead" in log
     assert "Traceback (most recent call last)" in log
     assert "in fail)" in bench.one("SELECT error FROM queueworker.dead_job")
+
+
+@pytest.mark.parametrize("task", ["fail_whole", "fail_decimal"])
+def test_a_backoff_of_another_number_type_stops_no_results(
+    dsn: str, bench: Bench, task: str
+) -> None:
+    (last,) = bench.enqueue("fail")
+    (retried,) = bench.enqueue(task, max_attempts=2)
+    ids = bench.enqueue("quick", count=20)
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(last, *ids)
+        bench.until("SELECT state = 'scheduled' FROM queueworker.jobs WHERE id = %s", retried)
+        assert worker.stop(10) == 0
+    assert "refused" not in worker.log
+
+
+def test_a_completion_that_is_always_rolled_back_ends_as_a_dead_letter(
+    dsn: str, bench: Bench
+) -> None:
+    (job,) = bench.enqueue("roll_back_always", max_attempts=2)
+    with WorkerProcess(dsn):
+        bench.until_gone(job)
+
+    assert [attempt for attempt, _, _ in bench.runs(job)] == [1, 2]
+    assert "rolled back" in bench.one("SELECT error FROM queueworker.dead_job WHERE id = %s", job)
+
+
+def test_a_job_of_countless_attempts_runs_and_ends_no_worker(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("quick")
+    bench.conn.execute("UPDATE queueworker.job SET attempt = 32767 WHERE id = %s", (job,))
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(job)
+        assert worker.stop(10) == 0
+
+    assert len(bench.notes(job)) == 1
+
+
+def test_an_error_after_the_commit_is_logged_and_the_job_counts_as_done(
+    dsn: str, bench: Bench
+) -> None:
+    ids = bench.enqueue("complete_and_fail", count=3, max_attempts=2)
+    ids += bench.enqueue("effect", count=3, note="x")
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(*ids)
+        bench.until("SELECT count(*) = 0 FROM queueworker.claim")
+        bench.until("SELECT sum(succeeded) = 6 FROM queueworker.queue_counter")
+        metrics = worker.probe("/metrics")[1]
+        assert worker.stop(10) == 0
+
+    assert worker.log.count("failed after it was completed: LookupError: after the commit") == 3
+    assert 'queueworker_jobs_total{outcome="settled",queue="mail"} 6.0' in metrics
+    assert "results refused" not in worker.log
+    counted = bench.conn.execute(
+        "SELECT sum(refused), sum(failed), sum(retried) FROM ("
+        "SELECT refused, failed, retried FROM queueworker.queue_counter UNION ALL"
+        " SELECT refused, failed, retried FROM queueworker.stat) AS c"
+    ).fetchone()
+    assert counted == (0, 0, 0)

@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 
 import psycopg
 
@@ -181,6 +182,37 @@ async def roll_back(ctx: Context) -> None:
         await ctx.complete(conn)
         if ctx.attempt == 1:
             await conn.rollback()
+
+
+@app.task(queue="mail", max_attempts=2, backoff=lambda _failures, _unit: 0.05)
+async def roll_back_always(ctx: Context) -> None:
+    """Complete the job, and roll that back at each attempt."""
+    record(ctx, "start")
+    async with await psycopg.AsyncConnection.connect(os.environ["QUEUEWORKER_DSN"]) as conn:
+        await ctx.complete(conn)
+        await conn.rollback()
+
+
+@app.task(queue="mail")
+async def complete_and_fail(ctx: Context) -> None:
+    """Complete the job, commit that, and fail."""
+    async with await psycopg.AsyncConnection.connect(os.environ["QUEUEWORKER_DSN"]) as conn:
+        await ctx.complete(conn)
+    raise LookupError("after the commit")
+
+
+@app.task(queue="mail", backoff=lambda _failures, _unit: 3)
+async def fail_whole(ctx: Context) -> None:
+    """Fail, with a backoff that gives an int."""
+    record(ctx, "start")
+    raise LookupError
+
+
+@app.task(queue="mail", backoff=lambda _failures, _unit: Decimal(3))  # type: ignore[arg-type,return-value]  # the mistake in question
+async def fail_decimal(ctx: Context) -> None:
+    """Fail, with a backoff that gives a number of another type."""
+    record(ctx, "start")
+    raise LookupError
 
 
 @app.task(queue="reports")

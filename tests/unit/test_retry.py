@@ -1,4 +1,6 @@
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -44,7 +46,6 @@ FAILURES: list[Outcome] = [
 ]
 ENDS: list[tuple[Outcome, TransitionKind]] = [
     (Succeeded(), TransitionKind.SUCCEED),
-    (Settled(), TransitionKind.SETTLED),
     (Released(reason="drain"), TransitionKind.RELEASE),
     (Released(reason="drain", has_started=True), TransitionKind.RELEASE_STARTED),
     (Discarded(reason="no"), TransitionKind.DEAD),
@@ -83,6 +84,21 @@ def test_each_failure_is_stored_under_its_kind() -> None:
         FailureKind.CANCELLED,
         FailureKind.RETRY_REQUESTED,
     ]
+
+
+def test_a_settled_job_is_guarded_against_a_rollback_which_uses_up_an_attempt() -> None:
+    first, last = (transition(job(attempt), Settled(), exponential(), 0.0) for attempt in (1, 3))
+
+    assert (first.is_guard, first.kind, first.delay_s) == (True, TransitionKind.RETRY, 0.5)
+    assert (last.is_guard, last.kind) == (True, TransitionKind.DEAD)
+    assert "rolled back" in last.error
+
+
+@pytest.mark.parametrize("delay_s", [3, Decimal(3), Fraction(3), True])
+def test_a_backoff_of_any_number_becomes_a_float(delay_s: float) -> None:
+    change = transition(job(), Failed(error="x"), lambda _failures, _unit: delay_s, 0.5)
+
+    assert type(change.delay_s) is float
 
 
 def test_a_handlers_own_delay_is_taken_as_it_is() -> None:

@@ -1,93 +1,34 @@
 """Write what jobs came to: batched, fenced, retried until the database answers.
 
 A batch is written when it is large or a few milliseconds old, while further jobs run. A write
-whose answer was lost is repeated: the tokens make that harmless.
+whose answer was lost is repeated: the tokens make that harmless. A result that the database does
+not take is found by halves, and its job buried: it must not stop the others.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import count
-from typing import Protocol
 
-from queueworker.errors import LockTimeout
-from queueworker.job import ClaimedJob, Transition, TransitionKind
+from queueworker.errors import LockTimeout, StatementRefused
 from queueworker.link import Link
-from queueworker.metrics import JOBS, REFUSED
-from queueworker.store import NO_DELTA, QueueRow, Settlement, Store
-from queueworker.tally import Tally
+from queueworker.metrics import REFUSED
+from queueworker.outbox import MOST_A_BATCH, Outbox, Queued
+from queueworker.retry import buried
+from queueworker.store import QueueRow, Settlement, Store
 
 logger = logging.getLogger(__name__)
 
-MOST_A_BATCH = 1000
 DELAY_S, MOST_DELAY_S = 0.003, 0.015
 MANY = 100
 REPORT_EVERY_S = 1.0
 WRITE_TIMEOUT_S = 8.0
 PUT_OFF_S = 1.0
+# The first may be the fault of an old prepared statement: the connection is new each time.
+REFUSALS, REFUSED_PUT_OFF_S = 3, 30.0
 
 Refused = set[tuple[int, int]]
-
-
-class Queued(Protocol):
-    """Where the jobs are; `queue create` may move them, so the row is read at each write."""
-
-    queue: QueueRow
-
-
-class Outbox:
-    """One queue's unwritten results and counts; `added` is called when a write is due."""
-
-    def __init__(self, source: Queued, added: Callable[[], None]) -> None:
-        self.source = source
-        self.tally = Tally(source.queue.name)
-        self._metric = JOBS.labels(source.queue.name, "succeeded")
-        self._ids: list[int] = []
-        self._tokens: list[int] = []
-        self._others: list[Transition] = []
-        self._counted = 0
-        self._added = added
-
-    def __len__(self) -> int:
-        return len(self._ids) + len(self._others)
-
-    def succeeded(self, job: ClaimedJob) -> None:
-        """Write soon that a job succeeded."""
-        ids = self._ids
-        ids.append(job.id)
-        self._tokens.append(job.token)
-        if len(ids) == 1 or len(ids) == MOST_A_BATCH:
-            self._added()
-
-    def add(self, transition: Transition) -> None:
-        """Write a transition soon."""
-        self._others.append(transition)
-        self._added()
-
-    def put_back(self, settlement: Settlement) -> None:
-        """Write what was taken with a later batch."""
-        self._ids.extend(settlement.ids)
-        self._tokens.extend(settlement.tokens)
-        self._others.extend(settlement.others)
-        self._counted += len(settlement.ids)
-        self._added()
-
-    def take(self, now_s: float) -> Settlement | None:
-        """Give the next batch to write."""
-        most = MOST_A_BATCH
-        ids, self._ids = self._ids[:most], self._ids[most:]
-        tokens, self._tokens = self._tokens[:most], self._tokens[most:]
-        others, self._others = self._others[:most], self._others[most:]
-        delta = self.tally.take(now_s)
-        if not (ids or others or delta):
-            return None
-        counted = min(self._counted, len(ids))
-        self._counted -= counted
-        self._metric.inc(len(ids) - counted)
-        return Settlement(ids=ids, tokens=tokens, others=others, delta=delta or NO_DELTA)
 
 
 class Completer:
@@ -141,7 +82,7 @@ class Completer:
         for outbox in list(self._outboxes.values()):
             while (batch := outbox.take(time.monotonic())) is not None:
                 await self._write_batch(outbox.source.queue, batch)
-                count += len(batch.ids) + len(batch.others)
+                count += batch.results
                 if not outbox:
                     break
         if not self.unwritten:
@@ -154,46 +95,74 @@ class Completer:
             self._full.set()
 
     async def _write_batch(self, queue: QueueRow, batch: Settlement) -> None:
-        results = len(batch.ids) + len(batch.others)
+        results = batch.results
         self._in_flight += results
-        doubtful = {(item.job_id, item.token) for item in batch.others if _is_settled(item)}
-        firm = [_if_rolled_back(item) if _is_settled(item) else item for item in batch.others]
-        settlement = replace(batch, others=firm)
-        attempts = count()
+        await self._write_part(queue, batch, is_repeat=False)
+        self._in_flight -= results
+
+    async def _write_part(self, queue: QueueRow, part: Settlement, *, is_repeat: bool) -> None:
+        try:
+            await self._insist(queue, part, is_repeat=is_repeat)
+        except _NotTaken as exc:
+            await self._isolate(queue, exc)
+
+    async def _insist(self, queue: QueueRow, part: Settlement, *, is_repeat: bool) -> None:
+        """Write until it is answered; after waiting for a lock in vain, without what is locked."""
+        attempts = count(int(is_repeat))
 
         async def write(store: Store) -> Refused:
-            nonlocal settlement
+            nonlocal part
             if self._is_wary:
-                locked = await store.locked(queue, settlement)
-                self._put_back_later(queue, batch.split(locked)[0])
-                settlement = settlement.split(locked)[1]
-            # After a lost answer nobody knows what was written: what the tokens still hold was not.
-            return await store.settle(queue, settlement, is_repeat=next(attempts) > 0)
-
-        refused = await self._insist(write)
-        self._in_flight -= results
-        stale = refused - doubtful
-        if stale:
-            REFUSED.labels(queue.name).inc(len(stale))
-            shown = sorted(job_id for job_id, _ in stale)[:10]
-            logger.warning("%d results refused, others run these jobs: %s", len(stale), shown)
-
-    async def _insist(self, write: Callable[[Store], Awaitable[Refused]]) -> Refused:
-        """Write until it is answered; after waiting for a lock in vain, without what is locked."""
-
-        async def wary_write(store: Store) -> Refused:
+                locked, part = part.split(await store.locked(queue, part))
+                self._put_off_locked(queue, locked)
             try:
-                return await write(store)
+                # After a lost answer nobody knows what was written: what the tokens still hold was not.
+                return await store.settle(queue, part, is_repeat=next(attempts) > 0)
             except LockTimeout:
                 self._is_wary = True
                 raise
 
-        return await self._link.insist(wary_write, WRITE_TIMEOUT_S)
+        try:
+            refused = await self._link.insist(write, WRITE_TIMEOUT_S, refusals=REFUSALS)
+        except StatementRefused as exc:
+            raise _NotTaken(part, exc) from exc
+        self._answered(queue, part, refused)
 
-    def _put_back_later(self, queue: QueueRow, locked: Settlement) -> None:
+    def _answered(self, queue: QueueRow, part: Settlement, refused: Refused) -> None:
+        succeeded = len(part.ids)
+        if refused:
+            succeeded -= len(refused.intersection(zip(part.ids, part.tokens, strict=True)))
+            refused -= {(item.job_id, item.token) for item in part.others if item.is_guard}
+        self._outboxes[queue.name].accepted(succeeded)
+        if refused:
+            REFUSED.labels(queue.name).inc(len(refused))
+            logger.warning(
+                "%d results refused, others run these jobs or they were cancelled: %s",
+                len(refused),
+                sorted(job_id for job_id, _ in refused)[:10],
+            )
+
+    async def _isolate(self, queue: QueueRow, fault: "_NotTaken") -> None:
+        """Write the halves of what the database does not take; bury the job of a single result."""
+        part = fault.part
+        if parts := part.halves():
+            for half in parts:
+                await self._write_part(queue, half, is_repeat=True)
+            return
+        if not part.results:
+            logger.error("the counts of queue %s are lost: %s", queue.name, fault.reason)
+            return
+        change = buried(part.single, f"its result could not be stored: {fault.reason}")
+        logger.error("job %d is made a dead letter: %s", change.job_id, change.error)
+        try:
+            await self._insist(queue, Settlement(others=[change]), is_repeat=True)
+        except _NotTaken:
+            logger.exception("job %d cannot be buried; trying again later", change.job_id)
+            self._put_off_for(queue, part, REFUSED_PUT_OFF_S)
+
+    def _put_off_locked(self, queue: QueueRow, locked: Settlement) -> None:
         """Put off results whose rows another transaction holds: the others must not wait."""
-        results = len(locked.ids) + len(locked.others)
-        if not results:
+        if not locked.results:
             self._is_wary = self._put_off > 0
             return
         if not self._put_off:
@@ -201,32 +170,27 @@ class Completer:
             logger.warning(
                 "%d results wait for transactions that hold their jobs: %s; a handler that completes"
                 " its job in a transaction must end that transaction",
-                results,
+                locked.results,
                 shown,
             )
-        self._put_off += results
-        asyncio.get_running_loop().call_later(PUT_OFF_S, self._put_back, queue.name, locked)
+        self._put_off_for(queue, locked, PUT_OFF_S)
 
-    def _put_back(self, queue: str, locked: Settlement) -> None:
-        self._put_off -= len(locked.ids) + len(locked.others)
-        self._outboxes[queue].put_back(locked)
+    def _put_off_for(self, queue: QueueRow, part: Settlement, delay_s: float) -> None:
+        self._put_off += part.results
+        asyncio.get_running_loop().call_later(delay_s, self._put_back, queue.name, part)
+
+    def _put_back(self, queue: str, part: Settlement) -> None:
+        self._put_off -= part.results
+        self._outboxes[queue].put_back(part)
 
 
-def _is_settled(transition: Transition) -> bool:
-    return transition.kind is TransitionKind.SETTLED
+class _NotTaken(Exception):
+    """The database did not take `part`, what is left of a batch."""
 
-
-def _if_rolled_back(transition: Transition) -> Transition:
-    """Retry a job whose own transaction completed it, unless that was rolled back after all.
-
-    A committed one is gone, so the database refuses this. Left alone, a rolled back one would be
-    running for ever: its claim is closed.
-    """
-    return replace(
-        transition,
-        kind=TransitionKind.RETRY,
-        error="the handler rolled back the transaction that completed the job",
-    )
+    def __init__(self, part: Settlement, reason: StatementRefused) -> None:
+        super().__init__(str(reason))
+        self.part = part
+        self.reason = reason
 
 
 async def _within(event: asyncio.Event, longest_s: float) -> None:

@@ -13,6 +13,7 @@ QueueWorkerError
 │   ├── DatabaseUnavailable     worth a retry
 │   │   ├── TransactionConflict rolled back for the sake of another transaction: again at once
 │   │   └── LockTimeout         another transaction holds a row: go on with other rows
+│   ├── StatementRefused        what was to be written is at fault: nothing was done
 │   ├── PermissionDenied
 │   ├── SchemaMissing           run the migrations
 │   ├── SchemaMismatch          code and schema have different versions
@@ -81,6 +82,10 @@ class TransactionConflict(DatabaseUnavailable):
 
 class LockTimeout(DatabaseUnavailable):
     """Another transaction kept a lock too long: nothing was done, the connection is good."""
+
+
+class StatementRefused(DatabaseError):
+    """A statement holds a value that the database does not take; without it others pass."""
 
 
 class PermissionDenied(DatabaseError):

@@ -167,7 +167,7 @@ Outcome = Succeeded | Failed | TimedOut | Cancelled | Released | RetryLater | Di
 
 
 class TransitionKind(Enum):
-    """What the database does with a running job; `SETTLED` leaves it as it is.
+    """What the database does with a running job; `SETTLED` writes nothing: it has gone already.
 
     `RELEASE` gives back a job that has not started: it has waited since it became ready. One that
     has started waits anew: `RELEASE_STARTED`.
@@ -183,7 +183,10 @@ class TransitionKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One fenced change: it takes place only while `token` still owns the job."""
+    """One fenced change: it takes place only while `token` still owns the job.
+
+    A guard is expected to be refused: the handler's own transaction has completed the job.
+    """
 
     job_id: int
     token: int
@@ -191,6 +194,7 @@ class Transition:
     delay_s: float = 0.0
     error: str = ""
     failure: FailureKind | None = None
+    is_guard: bool = False
 
 
 SUCCEEDED = Succeeded()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,7 +12,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from queueworker.dsn import Dsn
-from queueworker.errors import DatabaseError, DatabaseUnavailable, LockTimeout, TransactionConflict
+from queueworker.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    LockTimeout,
+    StatementRefused,
+    TransactionConflict,
+)
 from queueworker.metrics import CONFLICTS, LOCK_TIMEOUTS, RECONNECTS
 from queueworker.store import OpenClaims, Store, connect, deadline
 
@@ -97,13 +104,26 @@ class Link:
         async with self._lock:
             return
 
-    async def insist(self, work: Work[Answer], timeout_s: float = CALL_TIMEOUT_S) -> Answer:
-        """Do one piece of work, again and again until it succeeds."""
+    async def insist(
+        self,
+        work: Work[Answer],
+        timeout_s: float = CALL_TIMEOUT_S,
+        *,
+        refusals: int = sys.maxsize,
+    ) -> Answer:
+        """Do one piece of work, again and again until it succeeds.
+
+        Raises:
+            StatementRefused: so many times, each on a new connection.
+        """
         failures = 0
         while True:
             try:
                 return await self.call(work, timeout_s)
             except DatabaseError as exc:
+                refusals -= isinstance(exc, StatementRefused)
+                if refusals <= 0:
+                    raise
                 await self.pause(failures, exc)
                 failures += 1
 

@@ -32,7 +32,7 @@ CLAIM = Histogram(
 CLAIMS_EMPTY = Counter("queueworker_claims_empty_total", "Claims that found nothing.", ["queue"])
 REFUSED = Counter(
     "queueworker_completions_refused_total",
-    "Completions that came after the job was given to another worker.",
+    "Completions that came after the job was given to another worker, or cancelled.",
     ["queue"],
 )
 LEASE_RENEW = Histogram(

@@ -1,7 +1,8 @@
 """Outcome of an attempt -> what happens to the job. Pure: randomness comes in as a number.
 
 running ── Succeeded ─────────────────────────> deleted
-        ── Settled ───────────────────────────> (already deleted by the handler's transaction)
+        ── Settled ───────────────────────────> (already deleted by the handler's transaction;
+                                                 if that was rolled back: as after Failed)
         ── Failed | TimedOut | Cancelled ─┬───> scheduled after the backoff
         ── RetryLater ────────────────────┤
                                           └───> dead, when it was the last attempt
@@ -10,6 +11,7 @@ running ── Succeeded ──────────────────�
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from queueworker.job import (
@@ -30,6 +32,7 @@ from queueworker.job import (
 
 MAX_ERROR_CHARACTERS = 4000
 MAX_DELAY_S = 30 * 24 * 3600.0
+ROLLED_BACK = Failed(error="the handler rolled back the transaction that completed the job")
 
 Backoff = Callable[[int, float], float]
 """(failed attempts so far, a random number in [0, 1)) -> seconds until the next attempt."""
@@ -58,7 +61,7 @@ def transition(
         case Succeeded():
             return _plain(job, TransitionKind.SUCCEED)
         case Settled():
-            return _plain(job, TransitionKind.SETTLED)
+            return guarded(transition(job, ROLLED_BACK, backoff, random_unit))
         case Released(has_started=has_started):
             released = TransitionKind.RELEASE_STARTED if has_started else TransitionKind.RELEASE
             return _plain(job, released)
@@ -72,6 +75,26 @@ def transition(
             return _retry_or_dead(job, delay_s, error, kind)
         case _:
             assert_never(outcome)
+
+
+def buried(change: Transition, error: str) -> Transition:
+    """Give up a job whose own change cannot be stored."""
+    return replace(
+        change,
+        kind=TransitionKind.DEAD,
+        delay_s=0.0,
+        error=_storable(error),
+        failure=FailureKind.ERROR,
+    )
+
+
+def guarded(change: Transition) -> Transition:
+    """Write a change only if the handler rolled back the transaction that completed its job.
+
+    A committed one is gone, so the database refuses this. Left alone, a rolled back one would be
+    running for ever: its claim is closed.
+    """
+    return replace(change, is_guard=True)
 
 
 def _failure(outcome: Failed | TimedOut | Cancelled) -> tuple[str, FailureKind]:
@@ -120,7 +143,9 @@ def _retry_or_dead(job: ClaimedJob, delay_s: float, error: str, failure: Failure
 
 
 def _bounded_s(delay_s: float) -> float:
-    # A user's backoff may give nonsense: not-a-number compares false and becomes the longest.
+    # A user's backoff may give any number, and nonsense: not-a-number compares false and becomes the
+    # longest. The array that is written takes one type alone.
+    delay_s = float(delay_s)
     return max(0.0, delay_s) if delay_s <= MAX_DELAY_S else MAX_DELAY_S
 
 

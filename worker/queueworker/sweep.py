@@ -51,6 +51,7 @@ class Sweeper:
         self._tasks = tasks
         self._found = found
         self._asked = asyncio.Event()
+        self._failing: set[str] = set()
         self._maintain_at_s = 0.0
 
     def ask(self, queue: str | None = None) -> None:
@@ -65,8 +66,10 @@ class Sweeper:
         failures = 0
         while True:
             try:
-                await self.sweep()
+                failure = await self.sweep()
                 await self._maintain(time.monotonic())
+                if failure is not None:
+                    raise failure
                 failures = 0
             except DatabaseError as exc:
                 await self._link.pause(failures, exc)
@@ -74,22 +77,39 @@ class Sweeper:
                 continue
             await self._wait()
 
-    async def sweep(self) -> None:
-        """Sweep all queues once; where a burst is due, go on for a second."""
-        bursts = []
+    async def sweep(self) -> DatabaseError | None:
+        """Sweep all queues once; where a burst is due, go on for a second.
+
+        Gives the last failure: the queues beside it were swept.
+        """
+        bursts, failure = [], None
         for queue in self._queues:
-            await self._learn(queue)
-            rows = await self._link.call(
-                lambda store, queue=queue: store.sweep(queue.queue.id, queue.hints.ids),  # type: ignore[misc]  # bound now
-                SWEEP_TIMEOUT_S,
-            )
-            if queue.swept(rows, time.monotonic()):
-                self._found(queue.queue.name)
-            if any(row.promoted >= FULL_BATCH for row in rows):
-                bursts.append(queue)
+            try:
+                if await self._sweep_one(queue):
+                    bursts.append(queue)
+                self._failing.discard(queue.queue.name)
+            except DatabaseError as exc:
+                self._tell(queue.queue.name, exc)
+                failure = exc
         end_s = time.monotonic() + EVERY_S
         while bursts and time.monotonic() < end_s:
             bursts = [queue for queue in bursts if await self._promote(queue)]
+        return failure
+
+    def _tell(self, queue: str, exc: DatabaseError) -> None:
+        if queue not in self._failing:
+            logger.warning("queue %s could not be swept: %s; trying again", queue, exc)
+        self._failing.add(queue)
+
+    async def _sweep_one(self, queue: Swept) -> bool:
+        """Sweep a queue; give whether a burst is due."""
+        await self._learn(queue)
+        rows = await self._link.call(
+            lambda store: store.sweep(queue.queue.id, queue.hints.ids), SWEEP_TIMEOUT_S
+        )
+        if queue.swept(rows, time.monotonic()):
+            self._found(queue.queue.name)
+        return any(row.promoted >= FULL_BATCH for row in rows)
 
     async def _promote(self, queue: Swept) -> bool:
         """Promote one batch of a burst, which is claimable at once; give whether there is more."""

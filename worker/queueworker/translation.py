@@ -8,13 +8,13 @@ import psycopg
 
 from queueworker.dsn import Dsn
 from queueworker.errors import (
-    DatabaseError,
     DatabaseUnavailable,
     EnqueueRefused,
     LockTimeout,
     PermissionDenied,
     QueueWorkerError,
     SchemaMissing,
+    StatementRefused,
     TransactionConflict,
 )
 
@@ -105,13 +105,20 @@ def translate(exc: psycopg.Error, dsn: Dsn | None = None) -> QueueWorkerError:
                 " run: queueworker migrate"
             )
         case _ if isinstance(exc, REFUSED):
-            return EnqueueRefused(_refusal(exc, state))
+            return StatementRefused(_out_of_bounds(exc, state))
         case _ if isinstance(exc, RECONNECTS):
             return DatabaseUnavailable(_phrase(exc, where, state))
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return _kind(exc)(_phrase(exc, where, state))
         case _:
-            return DatabaseError(f"the database refused a statement{where}{state}")
+            return StatementRefused(f"the database refused a statement{where}{state}")
+
+
+def translate_enqueue(exc: psycopg.Error) -> QueueWorkerError:
+    """Find the error for a producer: a value of its job may be at fault, and it may see it."""
+    if isinstance(exc, REFUSED):
+        return EnqueueRefused(_refusal(exc, f" (SQLSTATE {exc.sqlstate})"))
+    return translate(exc)
 
 
 def _object(exc: psycopg.Error) -> str:
@@ -140,10 +147,16 @@ def _unreached(exc: psycopg.Error) -> str:
 
 
 def _refusal(exc: psycopg.Error, state: str) -> str:
-    text = exc.diag.message_primary or state.strip(" ()")
+    state = state.strip(" ()")
     if isinstance(exc, psycopg.errors.InvalidParameterValue):
-        return text
-    return f"a value of the job is out of bounds; correct it ({text})"
+        return _out_of_bounds(exc, state)
+    return f"a value of the job is out of bounds; correct it ({exc.diag.message_primary or state})"
+
+
+def _out_of_bounds(exc: psycopg.Error, state: str) -> str:
+    # This package's own functions raise the former, with a text for their caller.
+    own = exc.diag.message_primary if isinstance(exc, psycopg.errors.InvalidParameterValue) else ""
+    return own or f"the database refused a value that is out of bounds ({state.strip(' ()')})"
 
 
 def _state_class(exc: psycopg.Error) -> str:

@@ -20,7 +20,7 @@ from queueworker.errors import DuplicateJob, EnqueueRefused, QueueWorkerError
 from queueworker.job import Job
 from queueworker.pooler import StatementCursor, WorkerConnection
 from queueworker.statements import query
-from queueworker.translation import translate
+from queueworker.translation import translate, translate_enqueue
 
 Ids = list[int | None]
 FAILURES = (psycopg.Error, UnicodeEncodeError)
@@ -95,7 +95,7 @@ def refusal(exc: psycopg.Error | UnicodeEncodeError) -> QueueWorkerError:
         case psycopg.errors.UniqueViolation():
             return _duplicate(exc)
         case psycopg.Error():
-            return translate(exc)
+            return translate_enqueue(exc)
         case _:
             return EnqueueRefused(
                 "a name or key cannot be written in the connection's encoding; set"

@@ -1,7 +1,8 @@
 -- Claim a batch: lanes by priority, then by the age of their first ready job; inside a lane in the
 -- order of the index (lane_id, pos), from the hint on. The update is HOT (E4): it changes token and
 -- attempt alone. ctid is unique because the partition is named. Also counts the claimed rows. A paused
--- queue gives nothing, whatever the worker knows of it.
+-- queue gives nothing, whatever the worker knows of it, and no more does an id that the queue
+-- had before it was moved: a claim noted under that would be found by no rescue.
 WITH source AS MATERIALIZED (
   SELECT paused, claimed_sequence
   FROM queueworker.queue
@@ -23,7 +24,7 @@ head AS (
 claimed AS (
   UPDATE {partition} AS j
   SET token = (SELECT nextval('queueworker.job_token')),
-    attempt = attempt + 1
+    attempt = least(attempt, 32766) + 1
   WHERE j.ctid = ANY (ARRAY(
     SELECT ready.ctid
     FROM head AS h

@@ -8,11 +8,11 @@ of_queue AS MATERIALIZED (
   WHERE id = %(queue_id)s::int
 ),
 given AS (
-  SELECT g.id, g.token, g.kind, g.delay_s, g.error, g.failure
+  SELECT g.id, g.token, g.kind, g.delay_s, g.error, g.failure, g.is_guard
   FROM unnest(
     %(ids)s::bigint[], %(tokens)s::bigint[], %(kinds)s::text[],
-    %(delays_s)s::float8[], %(errors)s::text[], %(failures)s::text[]
-  ) AS g (id, token, kind, delay_s, error, failure)
+    %(delays_s)s::float8[], %(errors)s::text[], %(failures)s::text[], %(guards)s::bool[]
+  ) AS g (id, token, kind, delay_s, error, failure, is_guard)
 ),
 retried AS (
   UPDATE {partition} AS j
@@ -71,12 +71,21 @@ changed AS (
 counted AS (
   INSERT INTO queueworker.stat (queue_id, retried, released, dead, failed, refused)
   SELECT %(queue_id)s::int, s.retried, s.released, s.died, s.retried + s.died,
-    cardinality(%(ids)s::bigint[]) - s.changed
+    -- A guard is refused where all is well.
+    cardinality(%(ids)s::bigint[]) - s.changed - s.needless
   FROM (
     SELECT (SELECT count(*)::int FROM retried) AS retried,
       (SELECT count(*)::int FROM released) AS released,
       (SELECT count(*)::int FROM died) AS died,
-      (SELECT count(*)::int FROM changed) AS changed
+      (SELECT count(*)::int FROM changed) AS changed,
+      (
+        SELECT count(*)::int
+        FROM (
+          SELECT id, token FROM given WHERE is_guard
+          EXCEPT
+          SELECT id, token FROM changed
+        ) AS e
+      ) AS needless
   ) AS s
   WHERE (SELECT xid FROM entered) IS NOT NULL
 )

@@ -99,6 +99,7 @@ async def _write_others(
         "delays_s": [item.delay_s for item in transitions],
         "errors": [item.error for item in transitions],
         "failures": [item.failure.value if item.failure else "error" for item in transitions],
+        "guards": [item.is_guard for item in transitions],
     }
     rows = await session.fetch(partition_statement("complete", queue.part), parameters)
     return {(job_id, token) for job_id, token in rows}

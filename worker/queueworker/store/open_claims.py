@@ -28,6 +28,10 @@ class OpenClaims:
         if new is not None:
             self._open[new] = count
 
+    def forget(self, token: int) -> None:
+        """Forget a claim: nobody here will settle its jobs."""
+        self._open.pop(token, None)
+
     def closing(self, tokens: Iterable[int]) -> list[int]:
         """Give the tokens that have nothing left once these jobs (one token each) are settled."""
         settled = Counter(tokens)

@@ -157,6 +157,29 @@ class Settlement:
             delta=delta,
         )
 
+    @property
+    def results(self) -> int:
+        """Give of how many jobs this tells."""
+        return len(self.ids) + len(self.others)
+
+    @property
+    def single(self) -> Transition:
+        """Give the only result."""
+        if self.others:
+            return self.others[0]
+        return Transition(job_id=self.ids[0], token=self.tokens[0], kind=TransitionKind.SUCCEED)
+
+    def halves(self) -> tuple["Settlement", ...]:
+        """Part the counts from the results, and these in two; nothing where one thing is left."""
+        if self.delta is not NO_DELTA and self.results:
+            return replace(self, delta=NO_DELTA), Settlement(delta=self.delta)
+        half = self.results // 2
+        if not half:
+            return ()
+        pairs = [*zip(self.ids, self.tokens, strict=True)]
+        pairs += [(item.job_id, item.token) for item in self.others]
+        return self.split(set(pairs[:half]))
+
     def split(self, pairs: Collection[tuple[int, int]]) -> tuple["Settlement", "Settlement"]:
         """Part what concerns these (id, token) from the rest, which keeps the counts."""
         done = list(zip(self.ids, self.tokens, strict=True))

@@ -178,9 +178,17 @@ class Store(Administration):
         parameters = {"worker_id": worker_id, "seen": self._open_claims.tokens()}
         count = 0
         for token, queue, ids in await self.fetch(statement("claims_unseen"), parameters):
-            self._open_claims.opened(token, len(ids))
-            count += await self.release(await self.queue(queue), token, ids)
+            count += await self._return(token, queue, ids)
         return count
+
+    async def _return(self, token: int, queue: str, ids: Collection[int]) -> int:
+        self._open_claims.opened(token, len(ids))
+        try:
+            return await self.release(await self.queue(queue), token, ids)
+        except BaseException:
+            # Still unseen: the next look finds what is left of it.
+            self._open_claims.forget(token)
+            raise
 
     async def sweep(self, queue_id: int, lane_ids: Collection[int]) -> list[SweptLane]:
         """Promote due jobs, raise floors, rescue, roll counters up; once a second per queue."""

@@ -9,6 +9,7 @@ from queueworker.job import (
     Failed,
     Outcome,
     RetryLater,
+    Settled,
     Transition,
     TransitionKind,
 )
@@ -27,6 +28,20 @@ def log_failure(task: str, job: ClaimedJob, outcome: Outcome, change: Transition
         attempt,
         job.max_attempts,
         _verb(outcome),
+        " ".join(change.error.split()),
+        _next(change),
+        extra=_fields(task, job, outcome),
+    )
+
+
+def log_settled(task: str, job: ClaimedJob, outcome: Outcome, change: Transition) -> None:
+    """Log what came after a job was completed in a transaction: it stands only if that was not committed."""
+    if isinstance(outcome, Settled):
+        return
+    logger.error(
+        "job %d (%s) failed after it was completed: %s; %s if its transaction was rolled back",
+        job.id,
+        task,
         " ".join(change.error.split()),
         _next(change),
         extra=_fields(task, job, outcome),

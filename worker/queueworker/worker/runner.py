@@ -5,6 +5,9 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+from psycopg import AsyncConnection
 
 from queueworker.claim import Source
 from queueworker.complete import Completer
@@ -15,14 +18,15 @@ from queueworker.job import (
     ClaimedJob,
     Outcome,
     Released,
+    Settled,
     Transition,
     TransitionKind,
 )
 from queueworker.metrics import JOB_RUN, JOBS, REFUSED
-from queueworker.retry import Backoff, exponential, transition
+from queueworker.retry import Backoff, exponential, guarded, transition
 from queueworker.store import complete_in
 from queueworker.task import Task, TaskRegistry
-from queueworker.worker.failures import log_failure
+from queueworker.worker.failures import log_failure, log_settled
 from queueworker.worker.slots import Slot
 
 logger = logging.getLogger(__name__)
@@ -82,12 +86,13 @@ class Runner:
         if outcome is SUCCEEDED:
             kind.outbox.succeeded(job)
         else:
-            self._settle(slot.source, job, outcome, kind.task.options.backoff)
+            self._settle(slot.source, call, outcome)
         return service_s
 
     def release(self, source: Source, job: ClaimedJob, outcome: Released) -> None:
         """Give a job back uncharged."""
-        self._settle(source, job, outcome, FALLBACK)
+        JOBS.labels(source.queue.name, "released").inc()
+        self._completer.outbox(source).add(_transition(job, outcome, FALLBACK))
 
     def forget(self, source: Source, job: ClaimedJob) -> None:
         """Let go of a job that was cancelled: the database has removed it."""
@@ -112,16 +117,26 @@ class Runner:
             queue=queue.name,
             task=task.name,
             must_yield=lambda: slot.is_cancelled or self._must_yield(),
-            settle=partial(complete_in, queue=queue, job_id=job.id, token=job.token),
+            settle=partial(_complete, slot.source, job),
         )
         return Call(task, job, queue.name, context)
 
-    def _settle(self, source: Source, job: ClaimedJob, outcome: Outcome, backoff: Backoff) -> None:
+    def _settle(self, source: Source, call: Call, outcome: Outcome) -> None:
+        job = call.job
+        change = _transition(job, outcome, call.task.options.backoff)
+        if call.context is not None and call.context.is_settled:
+            change = guarded(change)
+            log_settled(call.task.name, job, outcome, change)
+            outcome = Settled()
+        elif change.failure is not None:
+            log_failure(call.task.name, job, outcome, change)
         JOBS.labels(source.queue.name, type(outcome).__name__.lower()).inc()
-        change = _transition(job, outcome, backoff)
-        if change.failure is not None:
-            log_failure(source.hints.task_of(job.lane), job, outcome, change)
         self._completer.outbox(source).add(change)
+
+
+async def _complete(source: Source, job: ClaimedJob, conn: AsyncConnection[Any]) -> None:
+    # The queue may have been moved since the handler started.
+    await complete_in(conn, source.queue, job.id, job.token)
 
 
 def _transition(job: ClaimedJob, outcome: Outcome, backoff: Backoff) -> Transition:
