@@ -102,3 +102,25 @@ def is_running(pid: int) -> bool:
         return False
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - a proc file
         return stat.read().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [
+        ("forget_async", "coroutine"),
+        ("forget_await", "coroutine"),
+        ("forget_async_in_child", "coroutine"),
+        ("give_generator", "generator"),
+    ],
+)
+def test_a_handler_that_returns_work_which_nobody_runs_has_failed(
+    dsn: str, bench: Bench, task: str, what: str
+) -> None:
+    (job,) = bench.enqueue(task)
+    with WorkerProcess(dsn) as worker:
+        bench.until_gone(job)
+        assert worker.stop(10) == 0
+
+    error = bench.one("SELECT error FROM queueworker.dead_job WHERE id = %s", job)
+    assert error.startswith(f"the handler returned a {what} that nobody runs")
+    assert "never awaited" not in worker.log

@@ -14,7 +14,8 @@ from tests.support.worker_process import Bench, WorkerProcess, run_command
 
 from queueworker.connection import connect
 from queueworker.dsn import Dsn
-from queueworker.store import ClaimRequest, MoveState, Store
+from queueworker.errors import StaleToken
+from queueworker.store import ClaimRequest, MoveState, Store, complete_in
 
 pytestmark = pytest.mark.postgres
 
@@ -335,3 +336,34 @@ def test_nothing_is_claimed_under_an_id_that_a_queue_had_before_it_was_moved(dsn
             return is_stale, len(jobs), await e.states()
 
     assert asyncio.run(scenario()) == (True, 0, {"ready": 2})
+
+
+def test_a_handler_completes_its_job_although_a_move_has_ended_since_it_was_claimed(
+    dsn: str,
+) -> None:
+    async def scenario() -> tuple[bool, int, str]:
+        async with engine(dsn) as e:
+            await e.store.queue_create("mail")
+            await e.enqueue(2)
+            worker = await e.worker()
+            old, stale = await e.claim(worker, 2)
+            first = await e.store.queue("mail")
+            [step async for step in e.store.queue_move("mail", own=False)]
+            moving = await e.store.queue("mail")
+            await e.enqueue(1)
+            (new,) = await e.claim(worker, 1)
+            await e.store.complete(moving, [succeed(old), release(stale)])
+            [step async for step in e.store.queue_move("mail", own=False)]
+            is_gone = await e.one("SELECT to_regclass(%s) IS NULL", f"queueworker.{first.part}")
+            async with await psycopg.AsyncConnection.connect(dsn) as conn:
+                await complete_in(conn, moving, new.id, new.token)
+            async with await psycopg.AsyncConnection.connect(dsn) as conn:
+                with pytest.raises(StaleToken) as refused:
+                    await complete_in(conn, first, stale.id, stale.token)
+                await conn.rollback()
+            left = await e.one("SELECT count(*) FROM queueworker.job")
+            return is_gone, left, str(refused.value)
+
+    is_gone, left, text = asyncio.run(scenario())
+    assert (is_gone, left) == (True, 1)
+    assert "must be rolled back" in text

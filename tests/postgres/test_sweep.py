@@ -3,10 +3,12 @@ import time
 
 import psycopg
 import pytest
+from psycopg import sql
 from tests.support.backlog import lane, schedule
 from tests.support.engine import engine, release, retry, succeed
 from tests.support.postgres import Connection
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Bench, WorkerProcess
 
 from queueworker.claim import Pace, Source
 from queueworker.dsn import Dsn
@@ -290,3 +292,26 @@ def test_a_sweep_that_is_asked_for_tells_the_claimer_at_once() -> None:
     sweeper.ask()
 
     assert found == ["mail"]
+
+
+def test_a_queue_that_cannot_be_swept_holds_up_no_other(dsn: str) -> None:
+    async def own_table() -> str:
+        async with engine(dsn, "aaa") as e:
+            await e.store.queue_create("aaa")
+            await e.enqueue(1)
+            return (await e.store.queue("aaa")).part
+
+    part = asyncio.run(own_table())
+    queues = ("--queue", "aaa", "--queue", "mail")
+    with Bench(dsn) as bench, psycopg.connect(dsn) as holder, WorkerProcess(dsn, *queues) as w:
+        w.ready()
+        lock = sql.SQL("LOCK TABLE queueworker.{} IN ACCESS EXCLUSIVE MODE")
+        holder.execute(lock.format(sql.Identifier(part)))
+        due = "SELECT queueworker.enqueue('mail', 'noop', run_at => clock_timestamp() + interval '1 s')"
+        job = bench.one(due)
+        # Not the view of all queues, which waits for the lock.
+        ended = "SELECT NOT EXISTS (SELECT FROM queueworker.job_default WHERE id = %s)"
+        bench.until(ended, job, within_s=20)
+        holder.rollback()
+
+    assert w.log.count("queue aaa could not be swept") == 1

@@ -215,6 +215,30 @@ async def fail_decimal(ctx: Context) -> None:
     raise LookupError
 
 
+async def _unawaited() -> None:
+    """Never run."""
+
+
+@app.task(queue="mail", max_attempts=1)
+def forget_async() -> object:
+    return _unawaited()
+
+
+@app.task(queue="mail", max_attempts=1)
+async def forget_await() -> object:
+    return _unawaited()
+
+
+@app.task(queue="mail", max_attempts=1, executor="process")
+def forget_async_in_child() -> object:
+    return _unawaited()
+
+
+@app.task(queue="mail", max_attempts=1)
+def give_generator() -> object:
+    return (number for number in range(3))
+
+
 @app.task(queue="reports")
 async def report(ctx: Context) -> None:
     record(ctx, "report")

@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,6 +142,20 @@ def test_a_call_says_what_is_missing_and_what_no_parameter_takes() -> None:
 
     with pytest.raises(InvalidCall, match=r"'to'; unexpected: 'too'; it takes: to, subject"):
         send(too="k")  # type: ignore[call-arg]
+
+
+def test_generators_are_refused_at_definition() -> None:
+    app = App()
+
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def asynchronous() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (plain, asynchronous, partial(plain)):
+        with pytest.raises(TaskError, match="is a generator"):
+            app.task(name="generate")(function)
 
 
 def test_parameters_that_have_no_name_are_refused() -> None:

@@ -206,6 +206,10 @@ def _is_context(annotation: object) -> bool:
 
 def _executor(function: Callable[..., object], name: str, asked: Executor) -> Executor:
     is_async = inspect.iscoroutinefunction(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TaskError(
+            f"task {name!r} is a generator, whose body a call does not run; use no yield"
+        )
     if asked is Executor.AUTO:
         return Executor.ASYNC if is_async else Executor.THREAD
     if (asked is Executor.ASYNC) != is_async:

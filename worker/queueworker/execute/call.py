@@ -1,6 +1,6 @@
 """What is run, and how what happened becomes an outcome."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator, Mapping
 from json.decoder import JSONDecoder
 from json.scanner import make_scanner
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from queueworker.job import (
 from queueworker.redaction import shortened
 from queueworker.task import Task
 
+# What a function returns in place of its work, when an `await` or an `async` was forgotten.
+NOT_RUN = (Awaitable, Generator, AsyncGenerator)
 MOST_ERROR_CHARACTERS = 2000
 MOST_PLACE_CHARACTERS = 200
 # What `json.loads` comes to for a text without leading space, in a tenth of its time.
@@ -62,9 +64,20 @@ class Call(NamedTuple):
             return self.task.function(self.context, **arguments)
         return self.task.function(**arguments)
 
-    def success(self) -> Outcome:
-        """Give the outcome of a handler that returned."""
+    def success(self, result: object) -> Outcome:
+        """Give the outcome of a handler that returned `result`: nothing that has yet to run."""
+        if result is not None and isinstance(result, NOT_RUN):
+            return _not_run(result)
         return Settled() if self.context is not None and self.context.is_settled else SUCCEEDED
+
+
+def _not_run(result: object) -> Outcome:
+    if isinstance(result, Coroutine):
+        result.close()  # else Python complains at a later time that nobody awaited it
+    return Failed(
+        error=f"the handler returned a {type(result).__name__} that nobody runs;"
+        " write 'async def' and await it, or use no yield"
+    )
 
 
 def failure(exc: BaseException) -> Outcome:

@@ -52,12 +52,11 @@ def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:
 
 def _run(call: Call) -> Outcome:
     try:
-        call.invoke(call.arguments())
+        return call.success(call.invoke(call.arguments()))
     except InvalidCall as exc:
         return invalid_arguments(exc)
     except BaseException as exc:  # noqa: BLE001 - sys.exit() in a handler must not end the child
         return failure(exc)
-    return call.success()
 
 
 if __name__ == "__main__":

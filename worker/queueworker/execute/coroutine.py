@@ -15,8 +15,7 @@ async def execute(call: Call, deadlines: Deadlines, task: asyncio.Task[None]) ->
         deadlines.begin(task, timeout_s)
     outcome: Outcome
     try:
-        await call.awaited(call.arguments())
-        outcome = call.success()
+        outcome = call.success(await call.awaited(call.arguments()))
     except InvalidCall as exc:
         outcome = invalid_arguments(exc)
     except asyncio.CancelledError:

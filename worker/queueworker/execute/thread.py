@@ -100,9 +100,8 @@ def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
 
 def _run(call: Call) -> Outcome:
     try:
-        call.invoke(call.arguments())
+        return call.success(call.invoke(call.arguments()))
     except InvalidCall as exc:
         return invalid_arguments(exc)
     except BaseException as exc:  # noqa: BLE001 - sys.exit() in a handler must not end the thread
         return failure(exc)
-    return call.success()

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from queueworker.errors import StaleToken
+from queueworker.errors import SchemaMissing, StaleToken
 from queueworker.job import Transition, TransitionKind
 from queueworker.statements import partition_statement, statement
 from queueworker.store.rows import NO_DELTA, QueueRow, Settlement
@@ -50,9 +50,9 @@ def _everywhere(queue: QueueRow, settlement: Settlement) -> Parameters:
     return {"queue_ids": ids, **_pairs(settlement)}
 
 
-async def _running(session: Session, queue: QueueRow, settlement: Settlement) -> Refused:
-    query = partition_statement("running", queue.part)
-    return set(await session.fetch(query, _pairs(settlement)))
+async def _running(session: Session, tail: QueueRow, settlement: Settlement) -> Refused:
+    # Its table may be gone: an error would abort the transaction of a handler that completes its job.
+    return set(await session.fetch(statement("claims_held"), _everywhere(tail, settlement)))
 
 
 def _pairs(settlement: Settlement) -> Parameters:
@@ -114,8 +114,13 @@ async def complete_in(
         StaleToken: the job was claimed anew or given back; roll the transaction back.
     """
     success = Settlement(ids=[job_id], tokens=[token])
-    refused = await settle(Session(conn), queue, success, [])
+    stale = StaleToken(
+        f"job {job_id} was given to another run; this transaction must be rolled back"
+    )
+    try:
+        refused = await settle(Session(conn), queue, success, [])
+    except SchemaMissing as exc:
+        # A table is removed when no run of its jobs is left.
+        raise stale from exc
     if refused:
-        raise StaleToken(
-            f"job {job_id} was given to another run; this transaction must be rolled back"
-        )
+        raise stale
