@@ -1,12 +1,22 @@
+import asyncio
 import threading
 from dataclasses import replace
 
 import psycopg
 import pytest
 from tests.support.postgres import Connection, with_database
+from tests.support.worker_process import run_command
 
-from queueworker.errors import MigrationChanged, PermissionDenied, SchemaMismatch
-from queueworker.schema import latest_version, migrate, migrations
+from queueworker.connection import connect, connect_sync
+from queueworker.dsn import Dsn
+from queueworker.errors import (
+    MigrationChanged,
+    PermissionDenied,
+    SchemaMismatch,
+    UnsupportedDatabase,
+)
+from queueworker.schema import check_version, latest_version, migrate, migrations
+from queueworker.store import Store
 
 pytestmark = pytest.mark.postgres
 
@@ -119,3 +129,28 @@ def test_no_index_mentions_what_a_claim_changes(conn: Connection) -> None:
 
     assert len(definitions) >= 4
     assert not [text for (text,) in definitions if "token" in text or "attempt" in text]
+
+
+def test_a_database_that_cannot_store_every_text_is_refused(server: str) -> None:
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    latin = psycopg.conninfo.make_conninfo(server, dbname="latin")
+
+    migrated = run_command(latin, "migrate")
+
+    async def start() -> None:
+        async with await connect(Dsn.parse(latin), application_name="test") as conn:
+            await check_version(Store(conn))
+
+    assert migrated.returncode != 0
+    assert "the database has the encoding LATIN1, the queue needs UTF8" in migrated.stderr
+    with pytest.raises(UnsupportedDatabase, match="LATIN1"):
+        asyncio.run(start())
+
+
+def test_any_text_can_be_sent_whatever_the_environment_says(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with connect_sync(Dsn.parse(dsn), application_name="test") as conn:
+        assert conn.execute("SELECT %s::text", ("\u2192",)).fetchone() == ("\u2192",)

@@ -177,6 +177,8 @@ async def _end(conn: psycopg.AsyncConnection[Any]) -> None:
 
 def _parameters(dsn: Dsn, application_name: str) -> dict[str, str]:
     parameters = {**DEFAULTS, "application_name": application_name, **dsn.parameters}
+    # Any text can be sent; the encoding of the terminal or of PGCLIENTENCODING has no say.
+    parameters["client_encoding"] = "UTF8"
     if "," in f"{parameters.get('host', '')}{parameters.get('hostaddr', '')}":
         # One of several servers: only the primary will do.
         parameters.setdefault("target_session_attrs", "read-write")

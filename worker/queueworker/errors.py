@@ -4,6 +4,7 @@ QueueWorkerError
 ├── ConfigurationError          the deployment must change: not worth a retry
 │   ├── InvalidDsn
 │   ├── InvalidSetting
+│   ├── UnsupportedDatabase     make another database
 │   └── AppNotFound             (also: the module was found, but holds no App)
 ├── TaskError                   the code must change
 │   ├── InvalidCall             (also a TypeError: wrong arguments for a task)
@@ -46,6 +47,10 @@ class InvalidDsn(ConfigurationError):
 
 class InvalidSetting(ConfigurationError):
     """An environment variable or a flag has a value out of its bounds."""
+
+
+class UnsupportedDatabase(ConfigurationError):
+    """The database can never hold the queue."""
 
 
 class AppNotFound(ConfigurationError):

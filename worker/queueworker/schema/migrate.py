@@ -12,7 +12,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from queueworker.errors import MigrationChanged, PermissionDenied, SchemaMismatch
+from queueworker.errors import (
+    MigrationChanged,
+    PermissionDenied,
+    SchemaMismatch,
+    UnsupportedDatabase,
+)
 from queueworker.statements import statement
 from queueworker.translation import translated
 
@@ -70,6 +75,19 @@ def latest_version() -> int:
     return migrations()[-1].version
 
 
+def check_encoding(encoding: str | None) -> None:
+    """Make sure that the database can store every error and every payload; a pooler may not tell.
+
+    Raises:
+        UnsupportedDatabase: it cannot.
+    """
+    if encoding not in {None, "UTF8"}:
+        raise UnsupportedDatabase(
+            f"the database has the encoding {encoding}, the queue needs UTF8; make a database with"
+            " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
 def migrate(
     conn: psycopg.Connection[Any],
     *,
@@ -79,10 +97,12 @@ def migrate(
     """Bring the schema to the latest version; do nothing where it is already there.
 
     Raises:
+        UnsupportedDatabase: it cannot store every text.
         MigrationChanged: an applied file was edited.
         SchemaMismatch: the database is newer than this code.
         PermissionDenied: the role may not create a schema or roles.
     """
+    check_encoding(conn.info.parameter_status("server_encoding"))
     wanted = migrations() if files_ is None else tuple(files_)
     try:
         with translated(), conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:

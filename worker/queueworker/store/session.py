@@ -26,6 +26,11 @@ class Session:
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self._conn = conn
 
+    @property
+    def server_encoding(self) -> str | None:
+        """Give the encoding of the database, where the server tells it."""
+        return self._conn.info.parameter_status("server_encoding")
+
     async def rows_of(self, kind: type[Row], query: Query, parameters: Parameters) -> list[Row]:
         """Fetch rows as frozen dataclasses: columns are fields."""
         with translated():
