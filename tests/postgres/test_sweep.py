@@ -315,3 +315,31 @@ def test_a_queue_that_cannot_be_swept_holds_up_no_other(dsn: str) -> None:
         holder.rollback()
 
     assert w.log.count("queue aaa could not be swept") == 1
+
+
+def test_a_sweep_in_a_transaction_that_has_an_id_proves_nothing_about_younger_ones(
+    dsn: str, conn: Connection
+) -> None:
+    conn.execute("SELECT queueworker.enqueue('mail', 'a')")
+    conn.execute("DELETE FROM queueworker.job")
+    (queue_id,) = conn.execute("SELECT id FROM queueworker.queue").fetchone() or (0,)
+
+    def sweep(by: Connection) -> None:
+        by.execute("UPDATE queueworker.queue SET swept_at = '-infinity'")
+        by.execute("SELECT * FROM queueworker.sweep_queue(%s, '{}')", (queue_id,))
+
+    with psycopg.connect(dsn) as old, psycopg.connect(dsn) as producer:
+        old.execute("SELECT pg_current_xact_id()")
+        producer.execute("SELECT queueworker.enqueue('mail', 'a')")
+        sweep(old)
+        old.commit()
+        for _ in range(3):
+            conn.execute("UPDATE queueworker.queue SET swept_at = '-infinity'")
+            conn.execute("SELECT * FROM queueworker.sweep_queue(%s, '{}')", (queue_id,))
+        producer.commit()
+
+    below = conn.execute(
+        "SELECT count(*) FROM queueworker.job AS j JOIN queueworker.lane AS l ON l.id = j.lane_id"
+        " WHERE j.pos <= l.floor"
+    ).fetchone()
+    assert below == (0,)

@@ -286,10 +286,10 @@ class QueueMachine(RuleBasedStateMachine):
         ((ids,),) = self.world.rows("SELECT ids FROM queueworker.claim WHERE token = %s", token)
         started = pick % (len(ids) + 1)
         self.world.do(self.world.stores[0].mark_started(token, started))
-        for job_id in ids[:started]:
+        for place, job_id in enumerate(ids):
             job = self.jobs.get(job_id)
             if job is not None and job.claimed is not None and job.claimed.token == token:
-                job.is_started = True
+                job.is_started = place < started
 
     @rule(slot=st.integers(0, 1))
     def renew(self, slot: int) -> None:

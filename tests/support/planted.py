@@ -232,7 +232,10 @@ PLANTED = (
         "raises a floor over positions that are not decided",
         in_function(
             "sweep_queue",
-            (r"IF pg_snapshot_xmin\(pg_current_snapshot\(\)\) > q\.tick_xid THEN", "IF true THEN"),
+            (
+                r"IF may_prove AND pg_snapshot_xmin\(pg_current_snapshot\(\)\) > q\.tick_xid THEN",
+                "IF true THEN",
+            ),
         ),
         "I1",
     ),

@@ -482,7 +482,15 @@ DECLARE
   last_due timestamptz;
   rolled_up_to bigint;
   counted queueworker.counted_lane[];
+  -- Whoever has an id already proves nothing about transactions that began since (E3).
+  may_prove boolean := pg_current_xact_id_if_assigned() IS NULL;
 BEGIN
+  -- The sequences first, before the lock on the row takes an id.
+  SELECT * INTO q FROM queue WHERE id = of_queue;
+  last_position := coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40);
+  last_claimed := coalesce(pg_sequence_last_value(q.claimed_sequence), 0);
+  last_scheduled_id := coalesce(pg_sequence_last_value('queueworker.job_scheduled_id'), 0);
+  last_stat := coalesce(pg_sequence_last_value('queueworker.stat_id_seq'), 0);
   SELECT * INTO q FROM queue
   -- A time of the future: the server's clock was set back.
   WHERE id = of_queue AND (swept_at < now_at - interval '0.4 s' OR swept_at > now_at)
@@ -492,14 +500,10 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO p FROM queue_lag_published WHERE queue_id = q.id;
-  -- The sequences first, then an id above every transaction that drew a value up to there (E3).
-  last_position := coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40);
-  last_claimed := coalesce(pg_sequence_last_value(q.claimed_sequence), 0);
-  last_scheduled_id := coalesce(pg_sequence_last_value('queueworker.job_scheduled_id'), 0);
-  last_stat := coalesce(pg_sequence_last_value('queueworker.stat_id_seq'), 0);
   rolled_up_to := q.safe_stat;
+  -- An id above every transaction that drew a value up to there (E3).
   xid := pg_current_xact_id();
-  IF pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
+  IF may_prove AND pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
     q.safe_position := q.tick_position;
     q.tick_position := last_position;
     p.safe_claimed := p.tick_claimed;
