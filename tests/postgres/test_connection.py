@@ -66,7 +66,7 @@ def test_only_one_module_opens_connections() -> None:
                 opening.add(path.name)
 
     # `embedded` asks a socket whether its own server runs.
-    assert opening == {"connection.py", "embedded.py"}
+    assert opening == {"connection.py", "cluster.py"}
 
 
 def test_the_users_own_options_stand(dsn: str) -> None:

@@ -44,7 +44,7 @@ QUICK = {
     "ignores priorities",
 }
 FAILS = settings(
-    SETTINGS, max_examples=200, print_blob=False, phases=[Phase.generate], database=None
+    SETTINGS, max_examples=1000, print_blob=False, phases=[Phase.generate], database=None
 )
 
 

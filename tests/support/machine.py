@@ -175,10 +175,20 @@ class QueueMachine(RuleBasedStateMachine):
         held = {job.key for job in [*self._queued(), *producer.pending]}
         assert (job_id is None) == (key is not None and key in held)
         if job_id is not None:
-            state = "ready" if delay_s is None else "scheduled"
-            producer.pending.append(Job(job_id, priority, state, key, is_due=when == "soon"))
+            state = self._entered_as(producer, job_id) if when == "soon" else when
+            is_scheduled = state in {"far", "scheduled"}
+            state = "scheduled" if is_scheduled else "ready"
+            is_due = is_scheduled and when == "soon"
+            producer.pending.append(Job(job_id, priority, state, key, is_due=is_due))
         if is_committed:
             self.commit(who)
+
+    def _entered_as(self, producer: Any, job_id: int) -> str:
+        """Tell how a job entered that is due in a moment: on a busy machine the moment may be over."""
+        query = "SELECT pos IS NULL FROM queueworker.job WHERE id = %s"
+        cursor = self.world.do(producer.conn.execute(query, (job_id,)))
+        ((is_scheduled,),) = self.world.do(cursor.fetchall())
+        return "scheduled" if is_scheduled else "ready"
 
     @rule(lane=st.sampled_from(LANES))
     def enqueue_some(self, lane: tuple[str, int]) -> None:
