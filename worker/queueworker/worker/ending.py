@@ -14,7 +14,7 @@ from queueworker.worker.hand import Hand
 
 logger = logging.getLogger(__name__)
 
-CLAIM_SHARE, FLUSH_SHARE = 0.2, 0.5
+CLAIM_SHARE, FLUSH_SHARE = 0.2, 0.7
 
 
 async def drained(hand: Hand, claims: Link, completer: Completer) -> bool:
