@@ -35,6 +35,9 @@ def network() -> Iterator[str]:
         yield name
     finally:
         run("ip", "netns", "delete", name)
+        if not os.listdir("/run/netns"):  # noqa: PTH208 - names are enough
+            # `ip` leaves a shared mount behind, which a local cluster would find in its way.
+            subprocess.run(["umount", "/run/netns"], check=False, capture_output=True)
 
 
 def drop(name: str, ports: list[int]) -> None:
