@@ -8,7 +8,8 @@ from tests.support.engine import Engine, bury, engine, load, release, retry, suc
 from tests.support.postgres import Connection
 
 from queueworker.job import Transition, TransitionKind
-from queueworker.store import LagRow, StatDelta, WorkerLoad, WorkerRow, wait_bucket
+from queueworker.store import LagRow, StatDelta, WorkerLoad, WorkerRow
+from queueworker.waits import wait_bucket
 
 pytestmark = pytest.mark.postgres
 

@@ -10,7 +10,8 @@ from queueworker.claim import Pace, Source, choose, share
 from queueworker.hints import LaneHints
 from queueworker.job import ClaimedJob
 from queueworker.link import MOST_DELAY_S, backoff_s
-from queueworker.store import LaneRow, QueueRow, SweptLane, wait_bucket
+from queueworker.store import LaneRow, QueueRow, SweptLane
+from queueworker.waits import wait_bucket
 from queueworker.worker.waiting import MOST_AHEAD, ahead_of, room_for
 
 PACE = Pace(poll_s=1.0)

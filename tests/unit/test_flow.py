@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from queueworker.cli.flow import Flow, drain_in_s, flow, quantile_s
 from queueworker.cli.stats_table import EXPENDABLE, Pair, duration, lines, rate
 from queueworker.store import LagRow
-from queueworker.store.rows import WAIT_BUCKETS, WAIT_EDGES_S, wait_bucket
+from queueworker.waits import WAIT_BUCKETS, WAIT_EDGES_S, wait_bucket
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROW = LagRow(

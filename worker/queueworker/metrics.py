@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from queueworker.tallied import TalliedHistogram
+from queueworker.waits import WAIT_EDGES_S
 
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LONG_S = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -13,7 +14,7 @@ JOB_WAIT = TalliedHistogram(
     "queueworker_job_wait_seconds",
     "Time from ready to the start of the handler.",
     ["queue"],
-    [0.01 * 2 ** (index / 2) for index in range(47)],
+    WAIT_EDGES_S,
     step=4,
 )
 JOB_RUN = TalliedHistogram(

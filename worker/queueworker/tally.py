@@ -4,10 +4,9 @@ Counted with a few additions a job, and handed on in bulk: to the database with 
 completions, to Prometheus at the same time.
 """
 
-from bisect import bisect_left
-
 from queueworker.metrics import JOB_WAIT
-from queueworker.store import WAIT_BUCKETS, WAIT_EDGES_S, StatDelta
+from queueworker.store import StatDelta
+from queueworker.waits import WAIT_BUCKETS, wait_bucket
 
 
 class Tally:
@@ -29,7 +28,7 @@ class Tally:
         self._busy_s -= now_s
         self._started += 1
         self._waited_s += wait_s
-        self._waits[bisect_left(WAIT_EDGES_S, wait_s)] += 1
+        self._waits[wait_bucket(wait_s)] += 1
 
     def ended(self, now_s: float, service_s: float) -> None:
         """Count an end; `service_s` is counted as a measure of the service time."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from queueworker.store import LagRow
-from queueworker.store.rows import WAIT_EDGES_S
+from queueworker.waits import WAIT_EDGES_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from queueworker.cli.command import counted
 from queueworker.cli.durations import span
 from queueworker.cli.flow import Flow
 from queueworker.store import LagRow
-from queueworker.store.rows import WAIT_EDGES_S
+from queueworker.waits import WAIT_EDGES_S
 
 # Left out in this order where the terminal is narrow.
 EXPENDABLE = (

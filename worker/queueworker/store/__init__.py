@@ -17,8 +17,6 @@ from queueworker.store.moves import MoveState, MoveStep, QueueContents
 from queueworker.store.open_claims import OpenClaims
 from queueworker.store.rows import (
     NO_DELTA,
-    WAIT_BUCKETS,
-    WAIT_EDGES_S,
     ClaimRequest,
     LaneRow,
     QueueRow,
@@ -31,7 +29,6 @@ from queueworker.store.rows import (
     Upkeep,
     WorkerLoad,
     WorkerRow,
-    wait_bucket,
 )
 from queueworker.store.store import Store
 from queueworker.translation import translated
@@ -40,8 +37,6 @@ __all__ = [
     "COMMAND",
     "NO_DELTA",
     "PRODUCER",
-    "WAIT_BUCKETS",
-    "WAIT_EDGES_S",
     "Administration",
     "CancelCount",
     "ClaimRequest",
@@ -75,5 +70,4 @@ __all__ = [
     "connect_sync",
     "deadline",
     "translated",
-    "wait_bucket",
 ]

@@ -1,14 +1,10 @@
 """What the store takes and gives: frozen values, no behaviour."""
 
-from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from queueworker.job import Transition, TransitionKind
-
-WAIT_BUCKETS = 48
-WAIT_EDGES_S = tuple(0.01 * 2 ** (index / 2) for index in range(WAIT_BUCKETS - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +232,3 @@ class Upkeep:
     failures_deleted: int
     workers_forgotten: int
     has_more: bool
-
-
-def wait_bucket(wait_s: float) -> int:
-    """Give the index of the wait bucket: the first whose upper edge is not below `wait_s`."""
-    return bisect_left(WAIT_EDGES_S, wait_s)
