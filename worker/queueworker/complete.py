@@ -9,14 +9,16 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
+from queueworker.counts import Counts
 from queueworker.errors import LockTimeout, StatementRefused
 from queueworker.link import Link
 from queueworker.metrics import REFUSED
 from queueworker.outbox import MOST_A_BATCH, Outbox, Queued
 from queueworker.retry import buried
-from queueworker.store import QueueRow, Settlement, Store
+from queueworker.store import NO_DELTA, QueueRow, Settlement, Store
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Completer:
         self._written = asyncio.Event()
         self._put_off = 0
         self._is_wary = False
+        self._is_last = False
+        self._counts = Counts()
 
     @property
     def unwritten(self) -> int:
@@ -57,7 +61,8 @@ class Completer:
         return self._outboxes[name]
 
     async def flushed(self) -> None:
-        """Wait until everything added so far is written."""
+        """Wait until everything added so far is written, at a worker's end."""
+        self._is_last = True
         while self.unwritten:
             self._written.clear()
             self._added.set()
@@ -80,14 +85,19 @@ class Completer:
         """Write all that is waiting; give how many results."""
         count = 0
         for outbox in list(self._outboxes.values()):
-            while (batch := outbox.take(time.monotonic())) is not None:
+            while (batch := self._next(outbox)) is not None:
                 await self._write_batch(outbox.source.queue, batch)
                 count += batch.results
                 if not outbox:
                     break
+        if self._counts:
+            await self._write_counts()
         if not self.unwritten:
             self._written.set()
         return count
+
+    def _next(self, outbox: Outbox) -> Settlement | None:
+        return outbox.take(time.monotonic(), with_counts=self._is_last)
 
     def _note(self) -> None:
         self._added.set()
@@ -109,12 +119,16 @@ class Completer:
     async def _insist(self, queue: QueueRow, part: Settlement, *, is_repeat: bool) -> None:
         """Write until it is answered; after waiting for a lock in vain, without what is locked."""
         attempts = count(int(is_repeat))
+        part = self._without_counts(queue, part)
+        if not part.results:
+            return
 
         async def write(store: Store) -> Refused:
             nonlocal part
             if self._is_wary:
                 locked, part = part.split(await store.locked(queue, part))
                 self._put_off_locked(queue, locked)
+                part = self._without_counts(queue, part)
             try:
                 # After a lost answer nobody knows what was written: what the tokens still hold was not.
                 return await store.settle(queue, part, is_repeat=next(attempts) > 0)
@@ -127,6 +141,20 @@ class Completer:
         except StatementRefused as exc:
             raise _NotTaken(part, exc) from exc
         self._answered(queue, part, refused)
+
+    def _without_counts(self, queue: QueueRow, part: Settlement) -> Settlement:
+        """Keep counts that no success goes with: they are written on their own."""
+        if part.ids:
+            return part
+        self._counts.add(queue, part.delta)
+        return replace(part, delta=NO_DELTA)
+
+    async def _write_counts(self) -> None:
+        try:
+            await self._link.insist(self._counts.write, WRITE_TIMEOUT_S, refusals=REFUSALS)
+        except StatementRefused as exc:
+            logger.error("counts are lost: %s", exc)  # noqa: TRY400 - the place says nothing
+            self._counts.drop()
 
     def _answered(self, queue: QueueRow, part: Settlement, refused: Refused) -> None:
         succeeded = len(part.ids)
@@ -148,9 +176,6 @@ class Completer:
         if parts := part.halves():
             for half in parts:
                 await self._write_part(queue, half, is_repeat=True)
-            return
-        if not part.results:
-            logger.error("the counts of queue %s are lost: %s", queue.name, fault.reason)
             return
         change = buried(part.single, f"its result could not be stored: {fault.reason}")
         logger.error("job %d is made a dead letter: %s", change.job_id, change.error)

@@ -9,6 +9,7 @@ from queueworker.store import NO_DELTA, QueueRow, Settlement
 from queueworker.tally import Tally
 
 MOST_A_BATCH = 1000
+COUNT_EVERY_S = 1.0
 
 
 class Queued(Protocol):
@@ -28,6 +29,7 @@ class Outbox:
         self._tokens: list[int] = []
         self._others: list[Transition] = []
         self._added = added
+        self._count_at_s = 0.0
 
     def __len__(self) -> int:
         return len(self._ids) + len(self._others)
@@ -56,13 +58,15 @@ class Outbox:
         """Count what the database has accepted as succeeded."""
         self._metric.inc(count)
 
-    def take(self, now_s: float) -> Settlement | None:
-        """Give the next batch to write."""
+    def take(self, now_s: float, *, with_counts: bool = False) -> Settlement | None:
+        """Give the next batch to write; counts go with what succeeded, or once a second."""
         most = MOST_A_BATCH
         ids, self._ids = self._ids[:most], self._ids[most:]
         tokens, self._tokens = self._tokens[:most], self._tokens[most:]
         others, self._others = self._others[:most], self._others[most:]
-        delta = self.tally.take(now_s)
+        delta = None
+        if ids or with_counts or now_s >= self._count_at_s:
+            delta, self._count_at_s = self.tally.take(now_s), now_s + COUNT_EVERY_S
         if not (ids or others or delta):
             return None
         return Settlement(ids=ids, tokens=tokens, others=others, delta=delta or NO_DELTA)

@@ -18,7 +18,9 @@ from queueworker.store import QueueRow, SweptLane
 logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-SWEEP_TIMEOUT_S = 30.0
+# A sweep may be long, after a failure of many workers; but a dead connection is seldom noticed
+# otherwise, and results wait behind it. So the long time is given only after the short one.
+SWEEP_TIMEOUT_S, LONG_SWEEP_TIMEOUT_S = 5.0, 30.0
 MAINTAIN_EVERY_S = 60.0
 FULL_BATCH = 5000
 
@@ -104,8 +106,9 @@ class Sweeper:
     async def _sweep_one(self, queue: Swept) -> bool:
         """Sweep a queue; give whether a burst is due."""
         await self._learn(queue)
+        timeout_s = LONG_SWEEP_TIMEOUT_S if queue.queue.name in self._failing else SWEEP_TIMEOUT_S
         rows = await self._link.call(
-            lambda store: store.sweep(queue.queue.id, queue.hints.ids), SWEEP_TIMEOUT_S
+            lambda store: store.sweep(queue.queue.id, queue.hints.ids), timeout_s
         )
         if queue.swept(rows, time.monotonic()):
             self._found(queue.queue.name)
@@ -123,7 +126,7 @@ class Sweeper:
         queue.learned(await self._link.call(lambda store: store.queue(name)))
         if queue.queue.tail is not None:
             # A move whose command has gone is brought to its end.
-            await self._link.call(lambda store: store.queue_move_some(name), SWEEP_TIMEOUT_S)
+            await self._link.call(lambda store: store.queue_move_some(name), LONG_SWEEP_TIMEOUT_S)
         lanes = await self._link.call(lambda store: store.lanes(queue.queue.id, self._tasks))
         if queue.hints.learn(lanes):
             self._found(name)
@@ -133,7 +136,7 @@ class Sweeper:
         if now_s < self._maintain_at_s:
             return
         self._maintain_at_s = now_s + MAINTAIN_EVERY_S
-        upkeep = await self._link.call(lambda store: store.maintain(), SWEEP_TIMEOUT_S)
+        upkeep = await self._link.call(lambda store: store.maintain(), LONG_SWEEP_TIMEOUT_S)
         if upkeep is not None and upkeep.has_more:
             self._maintain_at_s = now_s
 

@@ -3,7 +3,7 @@ WITH entered AS MATERIALIZED (
   SELECT pg_current_xact_id() AS xid
 ),
 of_queue AS MATERIALIZED (
-  SELECT position_sequence, requeued_sequence
+  SELECT name, idle, position_sequence, requeued_sequence
   FROM queueworker.queue
   WHERE id = %(queue_id)s::int
 ),
@@ -88,9 +88,16 @@ counted AS (
       ) AS needless
   ) AS s
   WHERE (SELECT xid FROM entered) IS NOT NULL
+),
+told AS (
+  -- Others sleep until an enqueue, which does not come.
+  SELECT pg_notify('queueworker', 'job:' || name)
+  FROM of_queue
+  WHERE idle AND EXISTS (SELECT FROM released)
 )
 SELECT id, token
 FROM given
+WHERE (SELECT count(*) FROM told) >= 0
 EXCEPT
 SELECT id, token
 FROM changed

@@ -1,6 +1,6 @@
 """Fenced writes: each takes place only for jobs whose token still matches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import psycopg
 from queueworker.errors import SchemaMissing, StaleToken
 from queueworker.job import Transition, TransitionKind
 from queueworker.statements import partition_statement, statement
-from queueworker.store.rows import NO_DELTA, QueueRow, Settlement
+from queueworker.store.rows import NO_DELTA, QueueRow, Settlement, StatDelta
 from queueworker.store.session import Parameters, Session, bigints
 
 Refused = set[tuple[int, int]]
@@ -36,8 +36,17 @@ async def still_held(session: Session, queue: QueueRow, settlement: Settlement) 
     """Give the part whose jobs still carry their token: it has not been written."""
     found = await session.fetch(statement("claims_held"), _everywhere(queue, settlement))
     held, _ = settlement.split(set(found))
-    # The counts are written with the jobs, so they went the same way.
-    return replace(held, delta=settlement.delta) if held.ids or held.others else held
+    # The counts are written with what succeeded, so they went the same way.
+    return replace(held, delta=settlement.delta) if held.ids else held
+
+
+async def count(
+    session: Session, queue: QueueRow, delta: StatDelta, entered: Callable[[str], None]
+) -> None:
+    """Write counts that go with no success; `entered` is told the transaction's id before."""
+    async with session.transaction():
+        entered(await session.fetch_value(statement("transaction_id"), {}))
+        await session.fetch(statement("count"), {"queue_id": queue.id, **_counts(delta)})
 
 
 async def locked(session: Session, queue: QueueRow, settlement: Settlement) -> Refused:
@@ -63,6 +72,18 @@ def _pairs(settlement: Settlement) -> Parameters:
     }
 
 
+def _counts(delta: StatDelta) -> Parameters:
+    return {
+        "started": delta.started,
+        "busy_s": delta.busy_s,
+        "service_count": delta.service_count,
+        "service_sum_s": delta.service_sum_s,
+        "service_sq_sum_s2": delta.service_sq_sum_s2,
+        "wait_buckets": list(delta.waits),
+        "wait_counts": list(delta.waits.values()),
+    }
+
+
 async def _write_succeeded(
     session: Session, queue: QueueRow, settlement: Settlement, closed: Sequence[int]
 ) -> Refused:
@@ -76,13 +97,7 @@ async def _write_succeeded(
         "ids": bigints(settlement.ids),
         "tokens": bigints(settlement.tokens),
         "closed": bigints(closed),
-        "started": delta.started,
-        "busy_s": delta.busy_s,
-        "service_count": delta.service_count,
-        "service_sum_s": delta.service_sum_s,
-        "service_sq_sum_s2": delta.service_sq_sum_s2,
-        "wait_buckets": list(delta.waits),
-        "wait_counts": list(delta.waits.values()),
+        **_counts(delta),
     }
     rows = await session.fetch(partition_statement(name, queue.part), parameters)
     return {(job_id, token) for job_id, token in rows}

@@ -1,6 +1,7 @@
 """One connection and its prepared statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -30,6 +31,13 @@ class Session:
     def server_encoding(self) -> str | None:
         """Give the encoding of the database, where the server tells it."""
         return self._conn.info.parameter_status("server_encoding")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Commit what is done inside as one."""
+        with translated():
+            async with self._conn.transaction():
+                yield
 
     async def rows_of(self, kind: type[Row], query: Query, parameters: Parameters) -> list[Row]:
         """Fetch rows as frozen dataclasses: columns are fields."""

@@ -1,6 +1,6 @@
 """What a worker asks of the database."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -160,6 +160,17 @@ class Store(Administration):
         refused = await self._write(queue, settlement, closed)
         self._open_claims.settled(tokens, closed)
         return refused
+
+    async def count(
+        self, queue: QueueRow, delta: StatDelta, entered: Callable[[str], None]
+    ) -> None:
+        """Write counts that go with no success; `entered` is told the transaction's id before."""
+        await completion.count(self, queue, delta, entered)
+
+    async def outcome(self, xid: str) -> str | None:
+        """Tell whether a transaction is committed, aborted or in progress; None: long ago."""
+        found = await self.fetch_value(statement("transaction_outcome"), {"xid": xid})
+        return None if found is None else str(found)
 
     async def locked(self, queue: QueueRow, settlement: Settlement) -> set[tuple[int, int]]:
         """Give the (id, token) of a settlement whose rows another transaction holds now."""
