@@ -22,6 +22,7 @@ EVERY_S = 1.0
 # otherwise, and results wait behind it. So the long time is given only after the short one.
 SWEEP_TIMEOUT_S, LONG_SWEEP_TIMEOUT_S = 5.0, 30.0
 MAINTAIN_EVERY_S = 60.0
+UPKEEP = ""  # among the names of queues
 FULL_BATCH = 5000
 
 
@@ -98,6 +99,9 @@ class Sweeper:
             bursts = [queue for queue in bursts if await self._promote(queue)]
         return failure
 
+    def _timeout_s(self, name: str) -> float:
+        return LONG_SWEEP_TIMEOUT_S if name in self._failing else SWEEP_TIMEOUT_S
+
     def _tell(self, queue: str, exc: DatabaseError) -> None:
         if queue not in self._failing:
             logger.warning("queue %s could not be swept: %s; trying again", queue, exc)
@@ -106,9 +110,9 @@ class Sweeper:
     async def _sweep_one(self, queue: Swept) -> bool:
         """Sweep a queue; give whether a burst is due."""
         await self._learn(queue)
-        timeout_s = LONG_SWEEP_TIMEOUT_S if queue.queue.name in self._failing else SWEEP_TIMEOUT_S
         rows = await self._link.call(
-            lambda store: store.sweep(queue.queue.id, queue.hints.ids), timeout_s
+            lambda store: store.sweep(queue.queue.id, queue.hints.ids),
+            self._timeout_s(queue.queue.name),
         )
         if queue.swept(rows, time.monotonic()):
             self._found(queue.queue.name)
@@ -126,7 +130,7 @@ class Sweeper:
         queue.learned(await self._link.call(lambda store: store.queue(name)))
         if queue.queue.tail is not None:
             # A move whose command has gone is brought to its end.
-            await self._link.call(lambda store: store.queue_move_some(name), LONG_SWEEP_TIMEOUT_S)
+            await self._link.call(lambda store: store.queue_move_some(name), self._timeout_s(name))
         lanes = await self._link.call(lambda store: store.lanes(queue.queue.id, self._tasks))
         if queue.hints.learn(lanes):
             self._found(name)
@@ -136,7 +140,9 @@ class Sweeper:
         if now_s < self._maintain_at_s:
             return
         self._maintain_at_s = now_s + MAINTAIN_EVERY_S
-        upkeep = await self._link.call(lambda store: store.maintain(), LONG_SWEEP_TIMEOUT_S)
+        timeout_s, self._failing = self._timeout_s(UPKEEP), self._failing | {UPKEEP}
+        upkeep = await self._link.call(lambda store: store.maintain(), timeout_s)
+        self._failing.discard(UPKEEP)
         if upkeep is not None and upkeep.has_more:
             self._maintain_at_s = now_s
 
