@@ -1,11 +1,14 @@
 """A handler that completes its job in a transaction and leaves that open holds up nobody else."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 from tests.support.engine import engine
+from tests.support.postgres import Connection
 from tests.support.worker_process import Bench, WorkerProcess
 
 pytestmark = pytest.mark.postgres
@@ -83,3 +86,34 @@ def test_a_dead_workers_locked_job_does_not_stop_the_sweep(dsn: str) -> None:
 
     assert during == {"running": 1, "ready": 1}
     assert after == {"ready": 2}
+
+
+def test_hundreds_of_locked_jobs_and_a_locked_table_hold_up_no_rescue(
+    dsn: str, conn: Connection
+) -> None:
+    async def lose(name: str, jobs: int) -> list[int]:
+        async with engine(dsn, name) as e:
+            worker_id = await e.worker()
+            await e.enqueue(jobs)
+            claims = [await e.claim(worker_id) for _ in range(jobs)]
+            await e.expire(worker_id)
+            return [job.id for (job,) in claims]
+
+    conn.execute("SELECT queueworker.queue_create('news')")
+    *held, _, _, _ = asyncio.run(lose("mail", 303))
+    in_locked_table = asyncio.run(lose("news", 30))
+    news = "SELECT part FROM queueworker.queue WHERE name = 'news'"
+    (part,) = conn.execute(news).fetchone() or ("",)
+    lock = sql.SQL("LOCK TABLE queueworker.{} IN ACCESS EXCLUSIVE MODE")
+    with psycopg.connect(dsn) as rival, psycopg.connect(dsn) as guard:
+        hold = "SELECT 1 FROM queueworker.job_default WHERE id = ANY (%s) FOR UPDATE"
+        rival.execute(hold, (held,))
+        guard.execute(lock.format(sql.Identifier(part)))
+        began_s = time.monotonic()
+        during = conn.execute("SELECT queueworker.rescue()").fetchone()
+        took_s = time.monotonic() - began_s
+    after = conn.execute("SELECT queueworker.rescue()").fetchone()
+
+    assert during == (3,)
+    assert took_s < 5  # some 0.2 s on a quiet machine
+    assert after == (len(held) + len(in_locked_table),)

@@ -117,23 +117,43 @@ BEGIN
   RETURN removed;
 END $$;
 
--- A claim without its worker's row: also one that a zombie made after its row was removed.
+-- Locks the rows of a lost claim, or fails at once: what another transaction holds is not waited for.
+CREATE FUNCTION queueworker.hold_lost(lost queueworker.claim, part text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+AS $$
+BEGIN
+  EXECUTE format('SELECT FROM queueworker.%I WHERE id = ANY ($1) AND token = $2 FOR UPDATE NOWAIT', part)
+    USING lost.ids, lost.token;
+END $$;
+
+-- A claim without its worker's row: also one that a zombie made after its row was removed. In any
+-- order and for a few seconds at most: what is left or held by others is for a later sweep.
 CREATE FUNCTION queueworker.rescue_claims() RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp SET lock_timeout = '100 ms'
 AS $$
 DECLARE
-  lost queueworker.claim;
+  ends_at timestamptz := clock_timestamp() + interval '5 s';
+  tried_at timestamptz;
+  found record;
+  locked_parts text[] := '{}';
   rescued int := 0;
 BEGIN
-  FOR lost IN
-    SELECT c.* FROM claim AS c
+  FOR found IN
+    SELECT c AS lost, q.part FROM claim AS c JOIN queue AS q ON q.id = c.queue_id
     WHERE NOT EXISTS (SELECT FROM worker AS w WHERE w.id = c.worker_id)
-    FOR UPDATE OF c SKIP LOCKED
+    ORDER BY random() FOR UPDATE OF c SKIP LOCKED
   LOOP
+    tried_at := clock_timestamp();
+    EXIT WHEN tried_at > ends_at;
+    CONTINUE WHEN found.part = ANY (locked_parts);
     BEGIN
-      rescued := rescued + rescue_claim(lost);
+      PERFORM hold_lost(found.lost, found.part);
+      rescued := rescued + rescue_claim(found.lost);
     EXCEPTION WHEN lock_not_available THEN
-      CONTINUE; -- a transaction holds one of its jobs: at a later sweep, and the rest goes on now
+      IF clock_timestamp() > tried_at + interval '50 ms' THEN
+        locked_parts := locked_parts || found.part; -- the table itself: once a round is enough
+      END IF;
     END;
   END LOOP;
   RETURN rescued;
