@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.running import Site, Start
-from benchmarks.systems import Command, System
+from benchmarks.running import Process, Site, Start, await_first_job
+from benchmarks.systems import Command
 
 CREATE = """
     CREATE TABLE public.completed (job_id bigint, token bigint, at timestamptz);
@@ -25,19 +25,26 @@ TRIGGER = """
 COMPLETED = "SELECT job_id, token, extract(epoch FROM at)::float8 FROM public.completed"
 
 
-def watch(place: Site) -> None:
-    """Write down every completed job of the queue, in the transaction that completes it.
+def begin(place: Site, workers: int) -> None:
+    """Start workers, then write down every completed job, in the transaction that completes it.
 
     Names are qualified: a rescue deletes poison jobs under a search path of its own.
     """
     place.conn.execute(CREATE)
     place.conn.execute(TRIGGER)
+    place.start_workers(workers)
+    await_first_job(place)
+    place.conn.execute("TRUNCATE public.completed")
 
 
-def tracked_producer(system: System) -> Command:
-    """Give the program that enqueues tracked jobs: RATE SECONDS NAP."""
-    interpreter = system.producer.arguments[0]
-    return Command(arguments=(interpreter, "-m", "benchmarks.programs.tracked"))
+def start_tracked(
+    place: Site, rate_per_s: float, seconds: float, nap_s: float
+) -> tuple[Process, int]:
+    """Start to enqueue jobs whose starts are written down; give the program and its number."""
+    number = len(list(place.folder.glob("*.log")))
+    interpreter = place.system.producer.arguments[0]
+    program = Command(arguments=(interpreter, "-m", "benchmarks.programs.tracked"))
+    return place.start(program, str(rate_per_s), str(seconds), str(nap_s)), number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

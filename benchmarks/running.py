@@ -23,7 +23,9 @@ from benchmarks.systems import Command, System
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 40.0
 PROGRAM_WITHIN_S = 3600.0
-POLL_S = 0.005
+FIRST_JOB_WITHIN_S, EMPTY_WITHIN_S = 60.0, 120.0
+PROBE_EVERY_MS = 25
+POLL_S, COUNT_EVERY_S = 0.005, 0.05
 
 Process = subprocess.Popen[bytes]
 
@@ -200,3 +202,24 @@ def site(server: Server, system: System) -> Iterator[Site]:
 
 def _pairs(options: Mapping[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in options.items()]
+
+
+def await_first_job(place: Site) -> None:
+    """Wait until the workers run what is enqueued."""
+    ends_s = time.monotonic() + FIRST_JOB_WITHIN_S
+    while not place.stamps():
+        place.produce("probe", {"seconds": 0.2, "interval_ms": PROBE_EVERY_MS})
+        place.check_workers()
+        if time.monotonic() > ends_s:
+            raise NotCompleted(f"{place.system.name}: no job started; the worker does not claim")
+    await_empty(place)
+
+
+def await_empty(place: Site) -> None:
+    """Wait until all jobs are completed."""
+    ends_s = time.monotonic() + EMPTY_WITHIN_S
+    while left := place.count(place.system.unfinished):
+        place.check_workers()
+        if time.monotonic() > ends_s:
+            raise NotCompleted(f"{place.system.name}: {left} jobs stay unfinished")
+        time.sleep(COUNT_EVERY_S)

@@ -8,10 +8,9 @@ from contextlib import suppress
 
 from benchmarks.figures import percentile, waits_ms
 from benchmarks.filled import DATABASE, filled_server
-from benchmarks.running import Site, site
+from benchmarks.running import Site, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
 from benchmarks.scenarios.flat import SIZE
-from benchmarks.scenarios.latency import await_first_job
 from benchmarks.server import Connection, Server
 from benchmarks.span import Meter, foreign_load
 from benchmarks.systems import System

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmarks.errors import NotCompleted
 from benchmarks.figures import waits_ms
-from benchmarks.running import Site, site
+from benchmarks.running import await_empty, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
 from benchmarks.server import Server
 from benchmarks.span import Meter, foreign_load
@@ -17,8 +17,6 @@ from benchmarks.systems import System
 
 SECONDS, CALIBRATION_S, INTERVAL_MS = 20.0, 4.0, 25
 ALL_IT_CAN_PER_S = 1e9
-FIRST_JOB_WITHIN_S, EMPTY_WITHIN_S = 60.0, 120.0
-POLL_S = 0.05
 
 
 def cases(systems: Sequence[System], options: Options) -> list[Case]:
@@ -60,27 +58,6 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
         "stream_per_s": round(rate_per_s),
         "foreign_load": foreign_load(before, after),
     }
-
-
-def await_first_job(place: Site) -> None:
-    """Wait until the workers run what is enqueued."""
-    ends_s = time.monotonic() + FIRST_JOB_WITHIN_S
-    while not place.stamps():
-        place.produce("probe", {"seconds": 0.2, "interval_ms": INTERVAL_MS})
-        place.check_workers()
-        if time.monotonic() > ends_s:
-            raise NotCompleted(f"{place.system.name}: no job started; the worker does not claim")
-    await_empty(place)
-
-
-def await_empty(place: Site) -> None:
-    """Wait until all jobs are completed."""
-    ends_s = time.monotonic() + EMPTY_WITHIN_S
-    while left := place.count(place.system.unfinished):
-        place.check_workers()
-        if time.monotonic() > ends_s:
-            raise NotCompleted(f"{place.system.name}: {left} jobs stay unfinished")
-        time.sleep(POLL_S)
 
 
 def sustained_per_s(server: Server, case: Case) -> float:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import requires
 
 from benchmarks.cpu import resident_bytes
-from benchmarks.running import site
+from benchmarks.running import await_empty, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.scenarios.latency import await_empty, await_first_job
 from benchmarks.server import Server
 from benchmarks.systems import OURS, System
 

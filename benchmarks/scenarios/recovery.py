@@ -6,24 +6,17 @@ newer run had replaced, and how long after the kill an interrupted job starts ag
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 from benchmarks.figures import percentile
-from benchmarks.ledger import judge, tracked_producer, watch
-from benchmarks.running import Site, Start, site
-from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.scenarios.latency import await_empty, await_first_job
+from benchmarks.ledger import begin, judge, start_tracked
+from benchmarks.running import Site, Start, await_empty, site
+from benchmarks.scenario import Case, Options, Sample, Scenario, each_system
 from benchmarks.server import Server
 from benchmarks.span import Meter, foreign_load
-from benchmarks.systems import System
 
 SECONDS, RATE_PER_S, NAP_S, KILL_EVERY_S, WORKERS = 300.0, 200.0, 0.1, 2.0, 4
-
-
-def cases(systems: Sequence[System], options: Options) -> list[Case]:
-    """Give the product with four workers."""
-    counts = options.processes or (WORKERS,)
-    return [Case(system=system, processes=count) for system in systems for count in counts]
 
 
 def measure(server: Server, case: Case, options: Options) -> Sample:
@@ -31,15 +24,10 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
     seconds = options.duration_s or SECONDS
     rate_per_s = options.rate_per_s or RATE_PER_S
     with site(server, case.system) as place:
-        watch(place)
-        place.start_workers(case.processes)
-        await_first_job(place)
-        place.conn.execute("TRUNCATE public.completed")
+        begin(place, case.processes)
         meter = Meter(server, place.conn)
         before = meter.read()
-        number = len(list(place.folder.glob("*.log")))
-        figures = [str(rate_per_s), str(seconds), str(NAP_S)]
-        producer = place.start(tracked_producer(case.system), *figures)
+        producer, number = start_tracked(place, rate_per_s, seconds, NAP_S)
         kills: dict[int, float] = {}
         while producer.poll() is None:
             time.sleep(KILL_EVERY_S)
@@ -96,7 +84,7 @@ def rerun_times_s(starts: Sequence[Start], kills: dict[int, float]) -> list[floa
 SCENARIO = Scenario(
     name="recovery",
     summary="kill -9 one of 4 workers every 2 s: lost, stale completions, time to rerun",
-    cases=cases,
+    cases=partial(each_system, processes=(WORKERS,)),
     measure=measure,
     repeats=1,
     with_rivals=False,

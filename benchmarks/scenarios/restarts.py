@@ -3,16 +3,14 @@
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from functools import partial
 
 from benchmarks.figures import percentile
-from benchmarks.ledger import judge, tracked_producer, watch
-from benchmarks.running import Site, site
-from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.scenarios.latency import await_empty, await_first_job
+from benchmarks.ledger import begin, judge, start_tracked
+from benchmarks.running import Site, await_empty, site
+from benchmarks.scenario import Case, Options, Sample, Scenario, each_system
 from benchmarks.server import Server
 from benchmarks.span import Meter, foreign_load
-from benchmarks.systems import System
 
 RESTARTS, RATE_PER_S, NAP_S, WORKERS, GRACE_S = 1_000, 200.0, 0.1, 4, 30.0
 READY_WITHIN_S, POLL_S = 30.0, 0.01
@@ -21,26 +19,15 @@ LIVE = "SELECT count(*) FROM queueworker.worker"
 FAILURES = "SELECT count(*) FROM queueworker.failure"
 
 
-def cases(systems: Sequence[System], options: Options) -> list[Case]:
-    """Give the product with four workers."""
-    counts = options.processes or (WORKERS,)
-    return [Case(system=system, processes=count) for system in systems for count in counts]
-
-
 def measure(server: Server, case: Case, options: Options) -> Sample:
     """Restart in turn while jobs arrive, let all finish, judge."""
     restarts = options.size or RESTARTS
     rate_per_s = options.rate_per_s or RATE_PER_S
     with site(server, case.system) as place:
-        watch(place)
-        place.start_workers(case.processes)
-        await_first_job(place)
-        place.conn.execute("TRUNCATE public.completed")
+        begin(place, case.processes)
         meter = Meter(server, place.conn)
         before = meter.read()
-        number = len(list(place.folder.glob("*.log")))
-        figures = [str(rate_per_s), str(MUCH_LONGER_S), str(NAP_S)]
-        producer = place.start(tracked_producer(case.system), *figures)
+        producer, number = start_tracked(place, rate_per_s, MUCH_LONGER_S, NAP_S)
         exits = [restart_one(place) for _ in range(restarts)]
         producer.send_signal(signal.SIGTERM)
         sent = int(place.result(producer, number)["jobs"])
@@ -88,7 +75,7 @@ def restart_one(place: Site) -> tuple[float, int]:
 SCENARIO = Scenario(
     name="restarts",
     summary="rolling restarts under load: failed, run twice, attempts charged, time to exit",
-    cases=cases,
+    cases=partial(each_system, processes=(WORKERS,)),
     measure=measure,
     repeats=1,
     with_rivals=False,

@@ -12,9 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.bursts import burst
-from benchmarks.running import Site, site
+from benchmarks.running import Site, await_empty, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.scenarios.latency import await_empty, await_first_job
 from benchmarks.server import Server
 from benchmarks.span import Meter, foreign_load
 from benchmarks.stragglers import Stragglers

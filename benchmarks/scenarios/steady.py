@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from benchmarks.errors import NotCompleted
 from benchmarks.figures import waits_ms
-from benchmarks.running import site
+from benchmarks.running import await_empty, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.scenarios.latency import await_empty, await_first_job
 from benchmarks.server import Server
 from benchmarks.span import MICROSECONDS, Meter, per_job
 from benchmarks.systems import System

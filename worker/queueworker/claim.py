@@ -9,7 +9,6 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -20,6 +19,7 @@ from queueworker.job import ClaimedJob
 from queueworker.link import Link
 from queueworker.metrics import CLAIM, CLAIMS_EMPTY
 from queueworker.store import ClaimRequest, QueueRow, SweptLane
+from queueworker.within import within
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +244,5 @@ class Claimer:
         # Without room nothing is due; `room_changed` ends the wait, the bound is a safety net.
         due_s = min((source.due_s for source in sources), default=now_s + 1.0)
         longest_s = max(0.001, due_s - now_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest_s):
-                await self._woken.wait()
+        await within(longest_s, self._woken.wait())
         self._woken.clear()

@@ -8,7 +8,6 @@ not take is found by halves, and its job buried: it must not stop the others.
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 
@@ -19,6 +18,7 @@ from queueworker.metrics import REFUSED
 from queueworker.outbox import MOST_A_BATCH, Outbox, Queued
 from queueworker.retry import buried
 from queueworker.store import NO_DELTA, QueueRow, Settlement, Store
+from queueworker.within import within
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +73,10 @@ class Completer:
         """Write until cancelled."""
         count = 0
         while True:
-            await _within(self._added, REPORT_EVERY_S)
+            await within(REPORT_EVERY_S, self._added.wait())
             if self._added.is_set():
                 # A stream of short jobs is worth waiting for: a statement costs as much as many.
-                await _within(self._full, MOST_DELAY_S if count >= MANY else DELAY_S)
+                await within(MOST_DELAY_S if count >= MANY else DELAY_S, self._full.wait())
             self._added.clear()
             self._full.clear()
             count = await self.write()
@@ -216,9 +216,3 @@ class _NotTaken(Exception):
         super().__init__(str(reason))
         self.part = part
         self.reason = reason
-
-
-async def _within(event: asyncio.Event, longest_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(longest_s):
-            await event.wait()

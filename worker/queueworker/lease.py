@@ -21,6 +21,7 @@ from queueworker.errors import DatabaseError
 from queueworker.link import Link
 from queueworker.metrics import LEASE_LOST, LEASE_RENEW
 from queueworker.store import OpenClaims, Store, WorkerLoad, WorkerRow
+from queueworker.within import within
 
 logger = logging.getLogger(__name__)
 
@@ -227,8 +228,8 @@ class LeaseKeeper:
         """Wait for the next renewal: a third of the lease, or less when the load changes."""
         interval_s = self._row.ttl_s / RENEWALS_PER_TTL * random.uniform(0.8, 1.0)  # noqa: S311
         quiet_s = min(MOST_OFTEN_S, interval_s)
-        await _pause(self._urgent, quiet_s)
-        await _pause(self._changed, interval_s - quiet_s)
+        await within(quiet_s, self._urgent.wait())
+        await within(interval_s - quiet_s, self._changed.wait())
         self._urgent.clear()
         self._changed.clear()
 
@@ -240,9 +241,3 @@ class LeaseKeeper:
             await self._link.call(lambda store: store.deregister(lease.worker_id), STOP_TIMEOUT_S)
         except DatabaseError as exc:
             logger.warning("the worker's row stays until its lease ends: %s", exc)
-
-
-async def _pause(until: asyncio.Event, longest_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(longest_s):
-            await until.wait()

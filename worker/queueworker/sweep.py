@@ -14,6 +14,7 @@ from queueworker.errors import DatabaseError
 from queueworker.hints import LaneHints
 from queueworker.link import Link
 from queueworker.store import QueueRow, SweptLane
+from queueworker.within import within
 
 logger = logging.getLogger(__name__)
 
@@ -148,9 +149,5 @@ class Sweeper:
 
     async def _wait(self) -> None:
         longest_s = EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
-        try:
-            async with asyncio.timeout(longest_s):
-                await self._asked.wait()
-        except TimeoutError:
-            return
-        self._asked.clear()
+        if await within(longest_s, self._asked.wait()):
+            self._asked.clear()

@@ -1,15 +1,13 @@
 """The last part of a worker's life: from the signal until everything is written or given back."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable
-from contextlib import suppress
 
 from queueworker.complete import Completer
 from queueworker.drain import Phase
 from queueworker.link import Link
 from queueworker.metrics import DRAIN, DRAIN_RELEASED
+from queueworker.within import within
 from queueworker.worker.hand import Hand
 
 logger = logging.getLogger(__name__)
@@ -24,14 +22,14 @@ async def drained(hand: Hand, claims: Link, completer: Completer) -> bool:
         hand.moved.clear()
     began_s = time.monotonic()
     while hand.is_busy and hand.drain.phase(time.monotonic()) is Phase.DRAINING:
-        await _within(hand.moved.wait(), hand.drain.remaining_s(time.monotonic()))
+        await within(hand.drain.remaining_s(time.monotonic()), hand.moved.wait())
         hand.moved.clear()
     # The jobs of a claim that is under way go back uncharged as well.
-    await _within(claims.answered(), _budget_s(hand, CLAIM_SHARE))
+    await within(_budget_s(hand, CLAIM_SHARE), claims.answered())
     released = hand.release_running("the grace is over")
     DRAIN_RELEASED.inc(released)
     if completer.unwritten:
-        await _within(completer.flushed(), _budget_s(hand, FLUSH_SHARE))
+        await within(_budget_s(hand, FLUSH_SHARE), completer.flushed())
     if left := completer.unwritten:
         logger.error("%d results could not be written: the database is away", left)
     DRAIN.observe(time.monotonic() - began_s)
@@ -41,9 +39,3 @@ async def drained(hand: Hand, claims: Link, completer: Completer) -> bool:
 
 def _budget_s(hand: Hand, share: float) -> float:
     return hand.drain.remaining_s(time.monotonic()) + share * hand.drain.release_s
-
-
-async def _within(wait: Awaitable[object], longest_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(longest_s):
-            await wait

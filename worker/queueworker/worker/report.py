@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 from queueworker.drain import Phase
 from queueworker.lease import LeaseKeeper, Load
 from queueworker.metrics import HELD, SLOTS
+from queueworker.within import within
 from queueworker.worker.hand import Hand
 from queueworker.worker.waiting import MARK_S
 
@@ -37,9 +37,7 @@ class Reporter:
         while True:
             self.publish()
             await asyncio.sleep(LEAST_EVERY_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S - LEAST_EVERY_S):
-                    await self._hand.busy_changed.wait()
+            await within(EVERY_S - LEAST_EVERY_S, self._hand.busy_changed.wait())
             self._hand.busy_changed.clear()
 
     def publish(self) -> None:
