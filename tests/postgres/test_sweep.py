@@ -1,12 +1,13 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 from tests.support.backlog import lane, schedule
-from tests.support.engine import engine, release, retry, succeed
-from tests.support.postgres import Connection
+from tests.support.engine import AGE_SWEEPS, Engine, engine, release, retry, succeed
+from tests.support.postgres import Connection, has_waiter
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
@@ -343,3 +344,282 @@ def test_a_sweep_in_a_transaction_that_has_an_id_proves_nothing_about_younger_on
         " WHERE j.pos <= l.floor"
     ).fetchone()
     assert below == (0,)
+
+
+OPERATORS_SWEEP = "SELECT queueworker.sweep(ARRAY['mail'])"
+PUBLICATION = "SELECT p.xmin::text FROM queueworker.queue_lag_published AS p WHERE queue_id = %s"
+LATER = "UPDATE queueworker.job SET run_at = run_at - interval '{}' WHERE pos IS NULL"
+
+
+async def sweeps_in_full(e: Engine) -> bool:
+    """Sweep once; give whether the sweep looked at the queue from end to end."""
+    before = await e.one(PUBLICATION, e.queue.id)
+    await e.sweep()
+    return bool(await e.one(PUBLICATION, e.queue.id) != before)
+
+
+async def until_still(e: Engine) -> None:
+    for _ in range(8):
+        if not await sweeps_in_full(e):
+            return
+    raise AssertionError("eight sweeps in a row found something new")
+
+
+async def an_ended_job(e: Engine) -> None:
+    await e.enqueue(1)
+    jobs = await e.claim(await e.worker())
+    await e.store.complete(e.queue, [succeed(job) for job in jobs])
+    await until_still(e)
+
+
+async def ready_after_sweeps(e: Engine, sweeps: int = 2) -> tuple[int, int]:
+    """Give what is told to be ready, and what can be claimed."""
+    for _ in range(sweeps):
+        await e.sweep()
+    told = (await e.lag()).ready
+    return told, len(await e.claim(await e.worker(), 100))
+
+
+def test_a_sweep_of_a_queue_that_stands_still_writes_nothing(dsn: str) -> None:
+    rows = "SELECT q::text, p::text, q.xmin::text, p.xmin::text FROM queueworker.queue AS q JOIN queueworker.queue_lag_published AS p ON p.queue_id = q.id"
+
+    async def scenario() -> bool:
+        async with engine(dsn) as e:
+            await an_ended_job(e)
+            lanes = [row[0] for row in await e.all("SELECT id FROM queueworker.lane")]
+            await e.all("SELECT queueworker.rescue()")
+            await e.conn.execute(AGE_SWEEPS)
+            before = await e.all(rows)
+            (swept,) = await e.store.sweep(e.queue.id, lanes)
+            assert swept.floor == await e.one("SELECT floor FROM queueworker.lane")
+            return before == await e.all(rows)
+
+    assert asyncio.run(scenario())
+
+
+def test_a_queue_that_stands_still_is_looked_at_in_full_twice_a_minute(dsn: str) -> None:
+    async def scenario() -> list[bool]:
+        async with engine(dsn) as e:
+            await an_ended_job(e)
+            await e.conn.execute(
+                "UPDATE queueworker.queue SET swept_at = clock_timestamp() - interval '31 s'"
+            )
+            return [await sweeps_in_full(e), await sweeps_in_full(e)]
+
+    assert asyncio.run(scenario()) == [True, False]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["common table", "own table"])
+def test_a_job_that_comes_due_in_a_still_queue_is_promoted(dsn: str, own: bool) -> None:
+    async def scenario() -> tuple[tuple[int, int], tuple[int, int]]:
+        async with engine(dsn) as opened:
+            if own:
+                await opened.all("SELECT queueworker.queue_create('mail')")
+            e = replace(opened, queue=await opened.store.queue("mail"))
+            await an_ended_job(e)
+            await e.all(
+                "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '1 hour')"
+                " FROM generate_series(1, 3)"
+            )
+            await until_still(e)
+            before = await ready_after_sweeps(e)
+            await e.conn.execute(LATER.format("1 hour"))
+            return before, await ready_after_sweeps(e)
+
+    assert asyncio.run(scenario()) == ((0, 0), (3, 3))
+
+
+def test_a_retry_in_a_still_queue_is_promoted_when_it_is_due(dsn: str) -> None:
+    async def scenario() -> tuple[int, tuple[int, int]]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            (job,) = await e.claim(await e.worker())
+            await until_still(e)
+            await e.store.complete(e.queue, [retry(job, 1000.0)])
+            await until_still(e)
+            scheduled = (await e.lag()).scheduled
+            await e.conn.execute(LATER.format("1000 s"))
+            return scheduled, await ready_after_sweeps(e)
+
+    assert asyncio.run(scenario()) == (1, (1, 1))
+
+
+def test_a_due_job_that_commits_late_in_a_still_queue_is_promoted(dsn: str) -> None:
+    async def scenario() -> list[tuple[int, int]]:
+        async with engine(dsn) as e, engine(dsn) as slow:
+            await an_ended_job(e)
+            async with slow.conn.transaction():
+                await slow.all(
+                    "SELECT queueworker.enqueue('mail', 'a', run_at => clock_timestamp() + '10 ms')"
+                )
+                await until_still(e)
+                await e.all("SELECT pg_sleep(0.02)")
+                found = [await ready_after_sweeps(e)]
+            # Younger ones were promoted meanwhile; it is time to look at the whole index again.
+            await e.conn.execute(
+                "UPDATE queueworker.queue SET due_from = clock_timestamp(), due_full_at = clock_timestamp()"
+            )
+            return [*found, await ready_after_sweeps(e)]
+
+    assert asyncio.run(scenario()) == [(0, 0), (1, 1)]
+
+
+def test_what_enters_a_still_queue_is_noticed_by_the_next_sweep(dsn: str) -> None:
+    async def scenario() -> dict[str, tuple[int, int]]:
+        found = {}
+        async with engine(dsn) as e, engine(dsn) as slow:
+            await an_ended_job(e)
+            async with slow.conn.transaction():
+                await slow.enqueue(2)
+                assert all([await sweeps_in_full(e) for _ in range(4)])
+            found["a late commit"] = await ready_after_sweeps(e)
+            held = [job for job in await e.claim(await e.worker()) if job]
+            assert held == []
+            await e.enqueue(1)
+            (job,) = await e.claim(await e.worker())
+            await until_still(e)
+            await e.store.complete(e.queue, [release(job)])
+            found["a release"] = await ready_after_sweeps(e)
+            await e.enqueue(1)
+            dying = await e.worker()
+            await e.claim(dying)
+            await until_still(e)
+            await e.expire(dying)
+            await e.conn.execute("UPDATE queueworker.rescue_state SET looked_at = '-infinity'")
+            found["a rescue"] = await ready_after_sweeps(e)
+            return found
+
+    found = asyncio.run(scenario())
+
+    assert found == {"a late commit": (2, 2), "a release": (1, 1), "a rescue": (1, 1)}
+
+
+def test_a_paused_queue_with_jobs_does_not_stand_still_and_says_what_waits(dsn: str) -> None:
+    async def scenario() -> tuple[bool, int]:
+        async with engine(dsn) as e:
+            await an_ended_job(e)
+            await e.all("SELECT queueworker.queue_pause('mail', true)")
+            await e.enqueue(3)
+            for _ in range(4):
+                await e.sweep()
+            # Jobs may leave without a sequence's notice.
+            await e.conn.execute(
+                "DELETE FROM queueworker.job WHERE id = (SELECT min(id) FROM queueworker.job)"
+            )
+            return await sweeps_in_full(e), (await e.lag()).ready
+
+    assert asyncio.run(scenario()) == (True, 2)
+
+
+def test_a_still_queue_is_swept_again_after_the_clock_was_set_back(dsn: str) -> None:
+    async def scenario() -> tuple[bool, bool]:
+        async with engine(dsn) as e:
+            await an_ended_job(e)
+            await e.conn.execute(
+                "UPDATE queueworker.queue SET swept_at = clock_timestamp() + interval '1 hour'"
+            )
+            lanes = [row[0] for row in await e.all("SELECT id FROM queueworker.lane")]
+            await e.store.sweep(e.queue.id, lanes)
+            swept_at = "SELECT swept_at <= clock_timestamp() FROM queueworker.queue"
+            return await e.one(swept_at), await sweeps_in_full(e)
+
+    assert asyncio.run(scenario()) == (True, False)
+
+
+def test_a_still_queue_keeps_what_is_scheduled_through_its_move(dsn: str) -> None:
+    async def scenario() -> tuple[int, tuple[int, int]]:
+        async with engine(dsn) as e:
+            await an_ended_job(e)
+            await e.all("SELECT queueworker.enqueue('mail', 'a', run_at => now() + '1 hour')")
+            await until_still(e)
+            async for _ in e.store.queue_move("mail", own=True):
+                pass
+            moved = replace(e, queue=await e.store.queue("mail"))
+            assert moved.queue.id != e.queue.id
+            await until_still(moved)
+            scheduled = (await moved.lag()).scheduled
+            await moved.enqueue(2)
+            await e.conn.execute(LATER.format("1 hour"))
+            return scheduled, await ready_after_sweeps(moved)
+
+    assert asyncio.run(scenario()) == (1, (3, 3))
+
+
+def test_the_operators_sweep_in_a_transaction_that_has_an_id_loses_no_job_that_commits_late(
+    dsn: str,
+) -> None:
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e, engine(dsn) as tender, engine(dsn) as slow:
+            await an_ended_job(e)
+            async with slow.conn.transaction():
+                async with tender.conn.transaction():
+                    await tender.all("SELECT pg_current_xact_id()")
+                    await slow.enqueue(1)
+                    await e.enqueue(1)
+                    await e.conn.execute(AGE_SWEEPS)
+                    await tender.all(OPERATORS_SWEEP)
+                jobs = await e.claim(await e.worker())
+                await e.store.complete(e.queue, [succeed(job) for job in jobs])
+                for _ in range(4):
+                    await e.sweep()
+            return [len(jobs), len(await e.claim(await e.worker()))]
+
+    assert asyncio.run(scenario()) == [1, 1]
+
+
+def test_a_job_drawn_while_the_operator_sweeps_stands_above_the_floor(
+    dsn: str, conn: Connection
+) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with engine(dsn) as e, engine(dsn) as tender, engine(dsn) as slow:
+            worker = await e.worker()
+            await e.enqueue(5)
+            await e.conn.execute(
+                "UPDATE queueworker.worker SET renewed_at = now() + interval '1 min'"
+            )
+            async with await psycopg.AsyncConnection.connect(dsn) as holder:
+                # The rescue at its start waits for this row, and has an id by then.
+                await holder.execute("SELECT FROM queueworker.worker FOR UPDATE")
+                await holder.execute(
+                    "UPDATE queueworker.worker SET queues = '{}', busy_by_queue = '{}', held_by_queue = '{}'"
+                )
+                sweeping = asyncio.create_task(tender.all(OPERATORS_SWEEP))
+                await asyncio.to_thread(
+                    wait_until, lambda: has_waiter(conn), within_s=10, what="a sweep", every_s=0.02
+                )
+                async with slow.conn.transaction():
+                    await slow.enqueue(1)
+                    await holder.commit()
+                    await sweeping
+                    jobs = await e.claim(worker, 5)
+                    await e.store.complete(e.queue, [succeed(job) for job in jobs])
+                    for _ in range(4):
+                        await e.conn.execute(AGE_SWEEPS)
+                        await e.all(OPERATORS_SWEEP)
+            below = "SELECT count(*) FROM queueworker.job AS j JOIN queueworker.lane AS l ON l.id = j.lane_id"
+            return await e.one(f"{below} WHERE j.pos <= l.floor"), len(await e.claim(worker, 5))
+
+    assert asyncio.run(scenario()) == (0, 1)
+
+
+def test_floors_rise_without_any_worker(dsn: str) -> None:
+    async def scenario() -> tuple[list[int], int]:
+        async with engine(dsn, "news") as news, engine(dsn) as e:
+            await news.enqueue(1)
+            await e.enqueue(10)
+            worker = await e.worker()
+            jobs = await e.claim(worker, 9)
+            await e.store.complete(e.queue, [succeed(job) for job in jobs])
+            await e.store.deregister(worker)
+            floor = "SELECT l.floor FROM queueworker.lane AS l WHERE l.queue_id = %s"
+            floors = []
+            for _ in range(4):
+                await e.conn.execute(AGE_SWEEPS)
+                await e.all("SELECT queueworker.sweep(ARRAY['news', 'mail'])")
+                floors.append(await e.one(floor, e.queue.id))
+            return floors, jobs[-1].pos
+
+    floors, last = asyncio.run(scenario())
+
+    assert floors[-1] == last
+    assert floors == sorted(floors)

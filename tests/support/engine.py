@@ -23,6 +23,10 @@ from queueworker.store import (
 )
 
 LONG_TTL_S = 60.0
+# No older than it must be: a sweep looks at everything where nobody has for long.
+AGE_SWEEPS = """
+    UPDATE queueworker.queue SET swept_at = least(swept_at, clock_timestamp() - interval '1 s')
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,7 @@ class Engine:
 
     async def sweep(self) -> list[SweptLane]:
         """Sweep now, however short the last sweep's age."""
-        await self.conn.execute("UPDATE queueworker.queue SET swept_at = '-infinity'")
+        await self.conn.execute(AGE_SWEEPS)
         queue = await self.store.queue(self.queue.name)  # a move gives it another id
         lanes = await self.all(
             "SELECT id FROM queueworker.lane WHERE queue_id = %s ORDER BY id", queue.id

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
-from tests.support.engine import Engine, bury, engine, load, release, retry, succeed
+from tests.support.engine import AGE_SWEEPS, Engine, bury, engine, load, release, retry, succeed
 from tests.support.history import Idle, Journal, Kind, Place, Write
 
 import queueworker.enqueue as producing
@@ -135,7 +135,7 @@ class Client:
         for _ in range(times):
             await insist(
                 lambda: self.e.all(
-                    "UPDATE queueworker.queue SET swept_at = '-infinity' WHERE id = %s RETURNING id",
+                    f"{AGE_SWEEPS} WHERE id = %s RETURNING id",
                     self.e.queue.id,
                 )
             )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.support.engine import Engine, bury, load, release, retry, succeed
+from tests.support.engine import AGE_SWEEPS, Engine, bury, load, release, retry, succeed
 
 from queueworker.dsn import Dsn
 from queueworker.job import ClaimedJob, Transition
@@ -344,8 +344,7 @@ class QueueMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self._trust_the_clock()
         self.world.admin.execute(
-            "UPDATE queueworker.queue SET swept_at = '-infinity', due_full_at = '-infinity'"
-            " WHERE id = %s",
+            f"{AGE_SWEEPS}, due_full_at = '-infinity' WHERE id = %s",
             (self.queue.id,),
         )
         lanes = self.world.do(self.world.stores[1].lanes(self.queue.id, TASKS))

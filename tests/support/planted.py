@@ -231,11 +231,8 @@ PLANTED = (
     Bug(
         "raises a floor over positions that are not decided",
         in_function(
-            "sweep_queue",
-            (
-                r"IF may_prove AND pg_snapshot_xmin\(pg_current_snapshot\(\)\) > q\.tick_xid THEN",
-                "IF true THEN",
-            ),
+            "sweep_drawn",
+            (r"IF pg_snapshot_xmin\(pg_current_snapshot\(\)\) > q\.tick_xid THEN", "IF true THEN"),
         ),
         "I1",
     ),

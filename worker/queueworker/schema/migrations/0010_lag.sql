@@ -432,6 +432,35 @@ BEGIN
     INTO due_5s, scheduled USING q.id, now_at;
 END $$;
 
+-- Whether as many jobs are scheduled as was published, at most 100, and none within 300 s. Most
+-- queues stand in job_default: for them the plan is kept.
+CREATE FUNCTION queueworker.is_scheduled_still(
+  of_queue int, part text, due_after timestamptz, published bigint, now_at timestamptz
+) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  jobs bigint;
+  first_at timestamptz;
+BEGIN
+  IF published > 100 THEN
+    RETURN false;
+  ELSIF part = 'job_default' THEN
+    SELECT count(*), min(run_at) INTO jobs, first_at FROM (
+      SELECT run_at FROM job_default WHERE queue_id = of_queue AND pos IS NULL AND run_at >= due_after
+      ORDER BY run_at LIMIT 101
+    ) AS soonest;
+  ELSE
+    EXECUTE format('SELECT count(*), min(run_at) FROM (
+        SELECT run_at FROM queueworker.%I WHERE queue_id = $1 AND pos IS NULL AND run_at >= $2
+        ORDER BY run_at LIMIT 101
+      ) AS soonest', part) INTO jobs, first_at USING of_queue, due_after;
+  END IF;
+  RETURN jobs = published AND (first_at > now_at + interval '300 s') IS NOT FALSE;
+END $$;
+
 CREATE TYPE queueworker.announced AS (due_5s int[], scheduled bigint);
 
 -- The sweep
@@ -481,41 +510,88 @@ BEGIN
   END IF;
 END $$;
 
+-- What was drawn from a queue's sequences. It is a proof if its reader gets its transaction id
+-- afterwards: whoever drew a value up to there has a lower one (E3).
+CREATE TYPE queueworker.drawn AS (
+  queue_id int,
+  position bigint,
+  claimed bigint,
+  scheduled_id bigint,
+  stat bigint,
+  is_proof boolean
+);
+
+CREATE FUNCTION queueworker.read_drawn(of_queue int) RETURNS queueworker.drawn
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+AS $$
+DECLARE
+  seen queueworker.drawn;
+BEGIN
+  SELECT id, coalesce(pg_sequence_last_value(position_sequence), id::bigint << 40),
+    coalesce(pg_sequence_last_value(claimed_sequence), 0),
+    coalesce(pg_sequence_last_value('queueworker.job_scheduled_id'), 0),
+    coalesce(pg_sequence_last_value('queueworker.stat_id_seq'), 0),
+    pg_current_xact_id_if_assigned() IS NULL
+  INTO seen FROM queue WHERE id = of_queue;
+  RETURN seen;
+END $$;
+
+-- Whether a sweep would find what the last one published: nothing was ready, nothing was drawn since,
+-- everything drawn before was decided before that count, no event waits to be added up, and what is
+-- scheduled is the same and minutes away. Every 15 to 30 s it says no, so that nothing that was not
+-- thought of here stays overlooked. A sweep of such a queue writes nothing.
+CREATE FUNCTION queueworker.stands_still(seen queueworker.drawn, now_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  last record;
+  is_still boolean;
+BEGIN
+  SELECT q.part, q.due_from, now_at > q.due_full_at AS is_full, p.scheduled INTO last
+  FROM queue AS q JOIN queue_lag_published AS p ON p.queue_id = q.id
+  WHERE q.id = seen.queue_id
+    AND q.swept_at BETWEEN now_at - (15 + q.id % 16) * interval '1 s' AND now_at
+    AND p.is_settled AND p.ready = 0 AND p.entered = seen.position AND p.claimed = seen.claimed
+    AND p.due_5s IS NULL
+    AND NOT EXISTS (SELECT FROM stat AS s WHERE s.queue_id = seen.queue_id AND s.id > q.safe_stat);
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  is_still := is_scheduled_still(seen.queue_id, last.part,
+    CASE WHEN last.is_full THEN '-infinity' ELSE last.due_from END, last.scheduled, now_at);
+  -- A walk over many dead entries (under a long snapshot) is for the sweep, which limits its share of time.
+  RETURN is_still AND NOT (last.is_full AND clock_timestamp() - now_at > interval '5 ms');
+END $$;
+
 -- Once a second per queue, by whoever gets its row; the others are told the floors alone.
-CREATE OR REPLACE FUNCTION queueworker.sweep_queue(of_queue int, lanes int[], most int = 5000)
+CREATE FUNCTION queueworker.sweep_drawn(seen queueworker.drawn, lanes int[], most int)
 RETURNS SETOF queueworker.swept_lane
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   cap CONSTANT int := 2000;
   q queueworker.queue;
   p queueworker.queue_lag_published;
-  now_at timestamptz := clock_timestamp();
-  last_position bigint;
-  last_claimed bigint;
-  last_scheduled_id bigint;
-  last_stat bigint;
+  now_at timestamptz;
   xid xid8;
   is_full boolean;
   due_count int;
   last_due timestamptz;
   rolled_up_to bigint;
   counted queueworker.counted_lane[];
-  -- Whoever has an id already proves nothing about transactions that began since (E3).
-  may_prove boolean := pg_current_xact_id_if_assigned() IS NULL;
 BEGIN
-  -- The sequences first, before the lock on the row takes an id.
-  SELECT * INTO q FROM queue WHERE id = of_queue;
-  last_position := coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40);
-  last_claimed := coalesce(pg_sequence_last_value(q.claimed_sequence), 0);
-  last_scheduled_id := coalesce(pg_sequence_last_value('queueworker.job_scheduled_id'), 0);
-  last_stat := coalesce(pg_sequence_last_value('queueworker.stat_id_seq'), 0);
-  SELECT * INTO q FROM queue
-  -- A time of the future: the server's clock was set back.
-  WHERE id = of_queue AND (swept_at < now_at - interval '0.4 s' OR swept_at > now_at)
-  FOR NO KEY UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN
+  PERFORM rescue_by_sweep();
+  now_at := clock_timestamp();
+  IF NOT stands_still(seen, now_at) THEN
+    SELECT * INTO q FROM queue
+    -- A time of the future: the server's clock was set back.
+    WHERE id = seen.queue_id AND (swept_at < now_at - interval '0.4 s' OR swept_at > now_at)
+    FOR NO KEY UPDATE SKIP LOCKED;
+  END IF;
+  IF q.id IS NULL THEN
     RETURN QUERY SELECT l.id, l.floor, NULL::bigint, 0 FROM queueworker.lane AS l WHERE l.id = ANY (lanes);
     RETURN;
   END IF;
@@ -523,20 +599,21 @@ BEGIN
   rolled_up_to := q.safe_stat;
   -- An id above every transaction that drew a value up to there (E3).
   xid := pg_current_xact_id();
-  IF may_prove AND pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
+  IF pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
     q.safe_position := q.tick_position;
-    q.tick_position := last_position;
     p.safe_claimed := p.tick_claimed;
-    p.tick_claimed := last_claimed;
     p.safe_scheduled_id := p.tick_scheduled_id;
-    p.tick_scheduled_id := last_scheduled_id;
     -- This sweep is the first that is sure to see all stat rows up to the last tick's bound; only
     -- the next one may start after it.
     q.safe_stat := q.tick_stat;
-    q.tick_stat := last_stat;
-    q.tick_xid := xid;
+    IF seen.is_proof THEN
+      q.tick_position := greatest(q.tick_position, seen.position);
+      p.tick_claimed := greatest(p.tick_claimed, seen.claimed);
+      p.tick_scheduled_id := greatest(p.tick_scheduled_id, seen.scheduled_id);
+      q.tick_stat := greatest(q.tick_stat, seen.stat);
+      q.tick_xid := xid;
+    END IF;
   END IF;
-  PERFORM rescue_by_sweep();
   is_full := now_at > q.due_full_at OR q.swept_at > now_at;
   SELECT promoted, d.last_due INTO due_count, last_due
   FROM promote(q, CASE WHEN is_full THEN '-infinity' ELSE q.due_from END, most) AS d;
@@ -544,7 +621,7 @@ BEGIN
   p.entered := coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40);
   p.requeued := coalesce(pg_sequence_last_value(q.requeued_sequence), 0);
   p.claimed := coalesce(pg_sequence_last_value(q.claimed_sequence), 0);
-  p.scheduled_id := last_scheduled_id;
+  p.scheduled_id := seen.scheduled_id;
   p.tick_claimed := coalesce(p.tick_claimed, 0);
   p.safe_claimed := coalesce(p.safe_claimed, 0);
   p.tick_scheduled_id := coalesce(p.tick_scheduled_id, 0);
@@ -562,28 +639,40 @@ BEGIN
   RETURN QUERY SELECT c.lane, c.floor, c.first_pos, due_count FROM unnest(counted) AS c WHERE c.lane = ANY (lanes);
 END $$;
 
+CREATE OR REPLACE FUNCTION queueworker.sweep_queue(of_queue int, lanes int[], most int = 5000)
+RETURNS SETOF queueworker.swept_lane
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM sweep_drawn(read_drawn(of_queue), lanes, most);
+END $$;
+
 -- Tend queues that no live worker sweeps; the next enqueue into them notifies. Gives how many jobs
 -- became ready.
 CREATE OR REPLACE FUNCTION queueworker.sweep(queues text[]) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
 DECLARE
-  q queueworker.queue;
+  -- Of all of them, before this transaction has an id.
+  each_seen queueworker.drawn[] := ARRAY(SELECT read_drawn(q.id) FROM queue AS q WHERE q.name = ANY (queues) ORDER BY q.id);
+  alive_from timestamptz;
+  served text[];
+  seen queueworker.drawn;
   readied int := rescue();
   promoted int;
   rounds int;
 BEGIN
-  FOR q IN
-    SELECT * FROM queue WHERE name = ANY (queues) AND NOT EXISTS (SELECT FROM live_workers(name))
-    ORDER BY id
-  LOOP
-    PERFORM set_idle(q.id, true);
-    promoted := coalesce(
-      (SELECT max(s.promoted) FROM sweep_queue(q.id, ARRAY(SELECT id FROM lane WHERE queue_id = q.id)) AS s), 0);
+  alive_from := leases_alive_from();
+  served := ARRAY(SELECT DISTINCT u.name FROM worker AS w, unnest(w.queues) AS u (name) WHERE w.expires_at >= alive_from);
+  FOREACH seen IN ARRAY each_seen LOOP
+    CONTINUE WHEN (SELECT name = ANY (served) FROM queue WHERE id = seen.queue_id) IS NOT FALSE;
+    PERFORM set_idle(seen.queue_id, true);
+    promoted := coalesce((SELECT max(s.promoted) FROM sweep_drawn(
+      seen, ARRAY(SELECT id FROM lane WHERE queue_id = seen.queue_id), 5000) AS s), 0);
     readied := readied + promoted;
     rounds := 1;
     WHILE promoted = 5000 AND rounds < 10 LOOP
-      promoted := promote_more(q.id);
+      promoted := promote_more(seen.queue_id);
       readied := readied + promoted;
       rounds := rounds + 1;
     END LOOP;
@@ -851,8 +940,14 @@ BEGIN
     SELECT k.*,
       ((k.p).is_settled AND k.entered = (k.p).entered AND ((k.p).ready = 0
         OR (k.p).claimed = coalesce(pg_sequence_last_value((k.q).claimed_sequence), 0))) IS TRUE AS is_standing,
-      ((k.p).is_due_settled AND (k.p).scheduled_id = last_scheduled_id AND coalesce(e.retried, 0) = 0
-        OR now_at - (k.p).published_at BETWEEN '0' AND '2.5 s') IS TRUE AS is_announced,
+      CASE
+        WHEN ((k.p).is_due_settled AND (k.p).scheduled_id = last_scheduled_id AND coalesce(e.retried, 0) = 0
+          OR now_at - (k.p).published_at BETWEEN '0' AND '2.5 s') IS TRUE THEN true
+        -- Jobs of other queues were scheduled since, or its sweeps wrote nothing.
+        WHEN (k.p).due_5s IS NULL
+          THEN is_scheduled_still(k.id, (k.q).part, (k.q).due_from, (k.p).scheduled, now_at)
+        ELSE false
+      END AS is_announced,
       ((k.p).next_due_at <= now_at) IS TRUE AS is_due,
       l.queue_id IS NOT NULL AS is_lost
     FROM known AS k LEFT JOIN events AS e ON e.queue_id = k.id LEFT JOIN lost AS l ON l.queue_id = k.id
