@@ -17,7 +17,7 @@ venv: $(VENV)/.installed ## create the virtual environment (about 45 s, once)
 demo: venv ## replay a real trace on this machine: no cluster, no server (2 minutes; JSON=FILE writes the summary)
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
-test: venv lint ## every check that needs no root, no cluster and no tool build (10 minutes or less)
+test: venv lint ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault" $(TESTS)
 
 faults: venv ## kill, stop, crash, cut and skew all there is: 30 rows in 15 minutes or less (Debian, root); SEED=n ROUNDS=m mixes them at random
