@@ -232,11 +232,38 @@ def test_a_healthy_connection_is_kept(dsn: str) -> None:
     pids = set()
     for _ in range(3):
         producer.enqueue_sync(send_mail())
-        assert producer._producer._sync_conn is not None
-        pids.add(producer._producer._sync_conn.info.backend_pid)
+        assert producer._producer._sync_cursor is not None
+        pids.add(producer._producer._sync_cursor.connection.info.backend_pid)
     producer.close_sync()
 
     assert len(pids) == 1
+
+
+def test_one_connection_serves_all_kinds_of_jobs_in_turn(dsn: str, conn: Connection) -> None:
+    """Its cursor is kept: what one job leaves behind must not reach the next."""
+
+    async def produce() -> list[int | None]:
+        async with App(dsn) as producer:
+            given = [job(0), job(1, unique_key="k"), job(2, timeout_s=2.5), job(3, delay_s=60)]
+            ids = [await producer.enqueue(one) for one in given * 3]
+            for refused in (job(4, priority=99), job("x" * 2**21)):
+                with pytest.raises(EnqueueRefused):
+                    await producer.enqueue(refused)
+            return [*ids, await producer.enqueue(job(5))]
+
+    ids = asyncio.run(produce())
+    stored = conn.execute(
+        "SELECT id, (args ->> 'n')::int, unique_key, timeout_s, run_at > created_at"
+        " FROM queueworker.job ORDER BY created_at"
+    ).fetchall()
+
+    kinds = {0: (None, None, False), 1: ("k", None, False), 2: (None, 2.5, False)}
+    kinds |= {3: (None, None, True), 5: (None, None, False)}
+    expected = [0, 1, 2, 3, 0, None, 2, 3, 0, None, 2, 3, 5]
+    assert [n is None for n in expected] == [found is None for found in ids]
+    assert stored == [
+        (found, n, *kinds[n]) for found, n in zip(ids, expected, strict=True) if n is not None
+    ]
 
 
 def test_each_event_loop_has_its_own_connection_and_ended_ones_leave_none(
@@ -319,7 +346,7 @@ def test_a_lock_is_not_waited_for_without_end(dsn: str, conn: Connection) -> Non
 def test_a_producers_session_has_limits(dsn: str) -> None:
     producer = App(dsn)
     producer.enqueue_sync(send_mail())
-    session = producer._producer._sync_conn
+    session = producer._producer._sync_cursor
     assert session is not None
     limits = session.execute(
         "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
