@@ -25,6 +25,21 @@ FILL = """
 """
 
 
+# What the workers of a queue do once a second: a backlog is counted while it grows, 20,000 jobs a sweep.
+AGE = "UPDATE queueworker.queue SET swept_at = '-infinity' WHERE name = %s"
+SWEEP = """
+    SELECT count(*) FROM queueworker.queue AS q CROSS JOIN LATERAL queueworker.sweep_queue(
+      q.id, ARRAY(SELECT l.id FROM queueworker.lane AS l WHERE l.queue_id = q.id))
+    WHERE q.name = %s
+"""
+
+
+def sweep(conn: Connection, queue: str) -> None:
+    """Sweep a queue now."""
+    conn.execute(AGE, (queue,))
+    conn.execute(SWEEP, (queue,))
+
+
 @contextmanager
 def filled_server(size: int) -> Iterator[Server]:
     """Run the server of the backlogs of `size` rows each, filled by this version's migrations."""
@@ -65,6 +80,9 @@ def _fill_queue(conn: Connection, queue: str, run_at: str, size: int) -> None:
             _say(f"  {queue}: {first:,} of {size:,}")
         count = min(CHUNK, size - first)
         conn.execute(FILL.format(queue=queue, count=count, run_at=run_at).encode())
+        sweep(conn, queue)
+    for _ in range(3):  # a position is decided two sweeps after it was drawn
+        sweep(conn, queue)
 
 
 def _remove_old(size: int) -> None:

@@ -3,9 +3,10 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
+from benchmarks.cpu import own_cpu_s
 from benchmarks.figures import percentile, waits_ms
 from benchmarks.filled import DATABASE, filled_server
 from benchmarks.running import Site, await_first_job, site
@@ -14,12 +15,28 @@ from benchmarks.scenarios.flat import SIZE
 from benchmarks.server import Connection, Server
 from benchmarks.span import Meter, foreign_load
 from benchmarks.systems import System
+from benchmarks.tending import tended
 
-READS, LEAST_READS, READ_FOR_S, QUEUES = 300, 20, 30.0, 1_000
+READS, LEAST_READS, READ_FOR_S, PAUSE_S = 300, 20, 20.0, 0.05
+QUEUES, ACTIVE, SHORT_BACKLOG, WORKERS = 1_000, (20, 100), 1_500, 50
 SECONDS, BACKLOG, RATE_PER_S, NAP_S, EVERY_S = 30.0, 20_000, 1_000.0, 0.08, 0.2
 BATCH, ROLLBACK_SHARE = 50, 0.2
 LAG = "SELECT * FROM queueworker.queue_lag(%s)"
-EXACT = "SELECT count(*) FROM queueworker.job WHERE token = 0 AND pos IS NOT NULL"
+# One snapshot for both. What a worker has claimed and not started yet is ready to the reader.
+TOLD_AND_EXACT = """
+    SELECT lag.ready, (SELECT count(*) FROM queueworker.job WHERE token = 0 AND pos IS NOT NULL)
+      + (SELECT coalesce(sum(held), 0) FROM queueworker.live_workers('bench'))
+    FROM queueworker.queue_lag(ARRAY['bench']) AS lag
+"""
+ENQUEUE_ONE = "SELECT queueworker.enqueue(%s, 'noop', '{\"n\": 1}')"
+ENQUEUE_SOME = """
+    SELECT count(*) FROM queueworker.enqueue_many(%s, 'noop', ARRAY(
+      SELECT jsonb_build_object('n', n) FROM generate_series(1, %s) AS n))
+"""
+REGISTER = """
+    SELECT queueworker.register_worker(
+      gen_random_uuid(), 'pod', 'default', 'node', '1', %s, ARRAY['noop'], 10, 3600)
+"""
 ENQUEUE = """
     SELECT count(*) FROM queueworker.enqueue_many('bench', 'tracked', ARRAY(
       SELECT jsonb_build_object('at', 0, 'nap_s', %s::float8) FROM generate_series(1, %s)))
@@ -31,54 +48,82 @@ class _RollBack(Exception):
 
 
 def cases(systems: Sequence[System], options: Options) -> list[Case]:
-    """Give the three questions."""
+    """Give the questions: many queues at once, one long backlog, and how right the count is."""
     size = options.size or SIZE
-    variants = (f"{QUEUES:,} queues", f"one of {size:,}", "accuracy under churn")
+    variants = (
+        *(f"{QUEUES:,} queues, {active} active" for active in ACTIVE),
+        f"one of {size:,}, at rest",
+        f"one of {size:,}, a job between reads",
+        "accuracy under churn",
+    )
     return [Case(system=system, variant=variant) for variant in variants for system in systems]
 
 
 def measure(server: Server, case: Case, options: Options) -> Sample:
-    """Ask the published function, as the operator does."""
+    """Ask the published function, as the operator does, beside sweeps at their pace."""
+    seconds = options.duration_s or READ_FOR_S
     if case.variant.startswith("one of"):
         with filled_server(options.size or SIZE) as filled, filled.connect(DATABASE) as conn:
-            return _reads(filled, conn, ["ready"], lambda _: None)
+            moving = [] if case.variant.endswith("rest") else ["ready"]
+            return _reads(filled, conn, ["ready"], moving, seconds)
     with site(server, case.system) as place:
-        if case.variant.endswith("queues"):
-            names = [f"queue-{number}" for number in range(QUEUES)]
-            for name in names:
-                _enqueue_one(place.conn, name)
-            place.conn.execute("ANALYZE")
-            return _reads(server, place.conn, names, lambda n: _move(place.conn, names, n))
+        if case.variant.endswith("active"):
+            names = [f"queue-{number:04}" for number in range(QUEUES)]
+            active = int(case.variant.split()[-2])
+            _fill(place.conn, names, active)
+            return _reads(server, place.conn, names, names[:active], seconds)
         return _accuracy(place, options.duration_s or SECONDS)
 
 
+def _fill(conn: Connection, names: list[str], active: int) -> None:
+    """Let each queue have had a job, and the active ones a short backlog; register workers."""
+    for name in names:
+        conn.execute(ENQUEUE_ONE, (name,))
+    conn.execute("DELETE FROM queueworker.job")
+    for name in names[:active]:
+        conn.execute(ENQUEUE_SOME, (name, SHORT_BACKLOG))
+    share = len(names) // WORKERS
+    for number in range(WORKERS):
+        conn.execute(REGISTER, (names[number * share : (number + 1) * share],))
+    conn.execute("VACUUM (ANALYZE)")
+
+
 def _reads(
-    server: Server, conn: Connection, names: list[str], between: Callable[[int], None]
+    server: Server,
+    conn: Connection,
+    names: list[str],
+    moving: list[str],
+    seconds: float,
 ) -> Sample:
-    """Time reads; `between` them something may change."""
-    meter, times_s = Meter(server, conn), []
-    before, ends_s = meter.read(), time.monotonic() + READ_FOR_S
-    for number in range(READS):
-        if number >= LEAST_READS and time.monotonic() > ends_s:
-            break
-        between(number)
-        began_s = time.perf_counter()
-        rows = conn.execute(LAG, (names,), prepare=True).fetchall()
-        times_s.append(time.perf_counter() - began_s)
-        if len(rows) != len(names):
-            raise RuntimeError(f"{len(rows)} of {len(names)} queues came back")
-    return {**waits_ms(times_s), "foreign_load": foreign_load(before, meter.read())}
-
-
-def _move(conn: Connection, names: list[str], number: int) -> None:
-    """Let a tenth of the queues move before every tenth read."""
-    if number % 10 == 0:
-        for name in random.Random(number).sample(names, len(names) // 10):  # noqa: S311
-            _enqueue_one(conn, name)
-
-
-def _enqueue_one(conn: Connection, queue: str) -> None:
-    conn.execute("SELECT queueworker.enqueue(%s, 'noop', '{\"n\": 1}')", (queue,))
+    """Time reads until the answer is here; a job enters each queue of `moving` between two."""
+    times_s: list[float] = []
+    decoded_s: list[float] = []
+    with tended(server, conn.info.dbname, names) as tender:
+        meter = Meter(server, conn)
+        before, reading_s = meter.read(), own_cpu_s(conn.info.backend_pid)
+        ends_s = time.monotonic() + seconds
+        while len(times_s) < READS and (len(times_s) < LEAST_READS or time.monotonic() < ends_s):
+            time.sleep(PAUSE_S)
+            with conn.transaction():
+                for name in moving:
+                    conn.execute(ENQUEUE_ONE, (name,))
+            began_s = time.perf_counter()
+            answer = conn.execute(LAG, (names,), prepare=True)
+            times_s.append(time.perf_counter() - began_s)
+            if len(answer.fetchall()) != len(names):
+                raise RuntimeError(f"{answer.rowcount} of {len(names)} queues came back")
+            decoded_s.append(time.perf_counter() - began_s)
+        reading_s = own_cpu_s(conn.info.backend_pid) - reading_s
+        after = meter.read()
+    return {
+        **waits_ms(times_s),
+        "decoded_p50_ms": round(percentile(decoded_s, 0.5) * 1000, 3),
+        # With what lets the queues move.
+        "reader_cpu_ms": round(reading_s / len(times_s) * 1000, 2),
+        "sweeps_cpu_ms_per_s": round(tender.cpu_ms_per_s, 1),
+        "sweeps_per_s": round(tender.sweeps_per_s, 1),
+        "foreign_load": foreign_load(before, after),
+    }
 
 
 def _accuracy(place: Site, seconds: float) -> Sample:
@@ -94,9 +139,8 @@ def _accuracy(place: Site, seconds: float) -> Sample:
     try:
         while time.monotonic() < ends_s:
             time.sleep(EVERY_S)
-            told = place.count("SELECT ready FROM queueworker.queue_lag(ARRAY['bench'])")
-            exact = place.count(EXACT)
-            errors.append(abs(told - exact) / max(1, exact) * 100)
+            told, exact = place.conn.execute(TOLD_AND_EXACT).fetchone() or (0, 0)
+            errors.append(abs(int(told) - int(exact)) / max(1, int(exact)) * 100)
     finally:
         stop.set()
         churn.join()

@@ -130,12 +130,19 @@ def test_claims_are_timed_beside_three_kinds_of_backlog(tmp_path: Path) -> None:
 def test_lag_reads_are_timed_and_compared_with_an_exact_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lag, "QUEUES", 10)
+    for name, value in (("QUEUES", 10), ("ACTIVE", (2,)), ("WORKERS", 5), ("LEAST_READS", 5)):
+        monkeypatch.setattr(lag, name, value)
 
-    many, one, churn = rows_of(tmp_path, "lag", "--size", "3000", "--duration", "2")
+    many, still, moving, churn = rows_of(tmp_path, "lag", "--size", "3000", "--duration", "2")
 
-    assert (many["variant"], one["variant"]) == ("10 queues", "one of 3,000")
-    assert 0 < one["median"]["p50_ms"] <= one["median"]["p99_ms"]
+    assert [row["variant"] for row in (many, still, moving)] == [
+        "10 queues, 2 active",
+        "one of 3,000, at rest",
+        "one of 3,000, a job between reads",
+    ]
+    for row in (many, still, moving):
+        assert 0 < row["median"]["p50_ms"] <= row["median"]["p99_ms"]
+        assert row["median"]["sweeps_per_s"] > 0.5
     assert churn["median"]["samples"] >= 3
     assert 0 <= churn["median"]["error_p50_percent"] < 100
 

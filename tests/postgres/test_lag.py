@@ -465,6 +465,43 @@ def test_a_hole_of_a_rolled_back_load_is_not_counted_among_the_waiting(dsn: str)
     assert asyncio.run(scenario()) == pytest.approx([20_000, 5_000], rel=0.02)
 
 
+def test_what_was_rolled_back_since_a_sweep_is_not_told_of_a_long_backlog(dsn: str) -> None:
+    async def scenario() -> list[tuple[int, bool]]:
+        async with engine(dsn) as e:
+            await bulk(e, 10_000)
+            for _ in range(3):
+                await e.sweep()
+            await rolled_back(e, 1000)
+            await bulk(e, 500)
+            await e.claim(await e.worker(), 200)
+            told = [await e.lag()]
+            # Too many to count: they are told as drawn, until the next sweep.
+            await bulk(e, 6000)
+            await e.conn.execute("DELETE FROM queueworker.job WHERE token > 0")
+            return [(row.ready, row.ready_is_exact) for row in [*told, await e.lag()]]
+
+    assert asyncio.run(scenario()) == [(10_300, False), (17_300, False)]
+
+
+def test_what_is_scheduled_in_a_queue_at_rest_is_told_before_its_next_sweep(dsn: str) -> None:
+    later = "SELECT queueworker.enqueue(%s, 'a', run_at => clock_timestamp() + interval '1 hour')"
+
+    async def scenario() -> list[int]:
+        async with engine(dsn) as e:
+            await e.enqueue(1)
+            await e.conn.execute("DELETE FROM queueworker.job")
+            told = []
+            for queue in ("mail", "news", "mail", "news", "mail"):
+                for _ in range(4):
+                    await e.sweep()
+                await e.conn.execute(PUBLISHED_LONG_AGO)
+                await e.all(later, queue)
+                told.append((await e.lag()).scheduled)
+            return told
+
+    assert asyncio.run(scenario()) == [1, 1, 2, 2, 3]
+
+
 async def rolled_back(e: Engine, count: int) -> None:
     async with e.conn.transaction(force_rollback=True):
         await bulk(e, count)

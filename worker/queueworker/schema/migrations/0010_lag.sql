@@ -756,6 +756,32 @@ BEGIN
     AS %L', format('BEGIN RETURN QUERY %s; END', queueworker.lanes_counted_text('job_default')));
 END $$;
 
+-- How many of the positions drawn since a publication became jobs: neither rolled back nor open. Unknown
+-- (NULL) where a lane has nothing left of what stood in it then but newcomers (others of those may
+-- have ended already), and after a bulk load.
+CREATE FUNCTION queueworker.count_entered(q queueworker.queue, after_pos bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+AS $$
+DECLARE
+  most CONSTANT int := 5000;
+  entered bigint;
+BEGIN
+  EXECUTE format('SELECT CASE WHEN bool_and((l.has_stock OR l.jobs = 0) AND l.jobs < $3) THEN sum(l.jobs) END FROM (
+      SELECT EXISTS (
+          SELECT FROM (
+            SELECT j.token FROM queueworker.%1$I AS j
+            WHERE j.lane_id = l.id AND j.pos <= $2 AND j.pos > l.floor AND j.pos IS NOT NULL
+            ORDER BY j.lane_id DESC, j.pos DESC LIMIT 200
+          ) AS last WHERE last.token = 0) AS has_stock,
+        (SELECT count(*) FROM (
+          SELECT FROM queueworker.%1$I AS j WHERE j.lane_id = l.id AND j.pos > $2 AND j.pos IS NOT NULL
+          ORDER BY j.lane_id, j.pos LIMIT $3) AS newcomers) AS jobs
+      FROM queueworker.lane AS l WHERE l.queue_id = $1
+    ) AS l', q.part) INTO entered USING q.id, after_pos, most;
+  RETURN entered;
+END $$;
+
 -- Ready jobs in lanes, now. A long backlog that was published a moment ago is reckoned from what
 -- entered and was claimed since.
 CREATE FUNCTION queueworker.count_standing(
@@ -765,10 +791,15 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 DECLARE
-  expected bigint := p.ready + entered - p.entered - coalesce(pg_sequence_last_value(q.claimed_sequence), 0) + p.claimed;
+  left_of_it bigint := p.ready - coalesce(pg_sequence_last_value(q.claimed_sequence), 0) + p.claimed;
+  expected bigint := left_of_it + entered - p.entered;
   counted queueworker.ready_count;
 BEGIN
   IF NOT p.is_exact AND expected > 3 * cap AND clock_timestamp() - p.published_at BETWEEN '0' AND '10 s' THEN
+    -- Where they are few they cannot matter.
+    IF entered - p.entered > expected / 200 THEN
+      expected := left_of_it + coalesce(count_entered(q, p.entered), entered - p.entered);
+    END IF;
     counted := row(expected, false, p.oldest_at, (
       SELECT jsonb_object_agg(t.key, (t.value::float8 * expected / p.ready)::bigint)
       FROM jsonb_each_text(p.by_task) AS t));
