@@ -40,6 +40,16 @@ def test_a_job_is_stored_as_its_task_says(dsn: str, conn: Connection) -> None:
     assert jobs_of(conn) == [("mail", "send_mail", 3, "ready", 7, 30.0, {"to": "a@example.org"})]
 
 
+def test_a_job_of_usual_options_is_stored_as_it_says(dsn: str, conn: Connection) -> None:
+    """They are not sent: the database's defaults must be the same."""
+    usual = Job(task="a", queue="mail", args={"n": 1})
+    with psycopg.connect(dsn) as mine:
+        app.enqueue_sync(usual, mine)
+
+    stored = ("mail", "a", usual.priority, "ready", usual.max_attempts, usual.timeout_s, usual.args)
+    assert jobs_of(conn) == [stored]
+
+
 def test_a_commit_publishes_and_a_rollback_leaves_nothing(dsn: str, conn: Connection) -> None:
     async def scenario() -> None:
         async with await psycopg.AsyncConnection.connect(dsn) as mine:

@@ -55,5 +55,6 @@ def test_a_statement_stays_below_its_size() -> None:
 
 
 def test_a_plain_job_takes_the_lean_statement_and_another_the_full_one() -> None:
-    assert single(job()).query == query("enqueue")
+    assert single(job()).query == query("enqueue_usual")
+    assert single(job(priority=1)).query == query("enqueue")
     assert single(job(delay_s=1)).query == single(job(unique_key="k")).query == query("enqueue_any")

@@ -17,6 +17,11 @@ MAX_BATCH_JOBS = 5_000
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 COPY_CHUNK_JOBS = 1_000
 SMALL_BYTES = 250  # shorter arguments can break no bound
+USUAL_OPTIONS = (
+    0,
+    5,
+    None,
+)  # priority, max_attempts, timeout_s: what the SQL function takes by itself
 
 Kind = tuple[str, str, int, int, float | None]
 Parameters = tuple[object, ...] | dict[str, object]
@@ -63,15 +68,11 @@ class CopyStep:
 def single(job: Job) -> Step:
     """Plan one job."""
     if _is_plain(job):
-        parameters: Parameters = (
-            _text("queue", job.queue),
-            _text("task", job.task),
-            json_of(job),
-            job.priority,
-            job.max_attempts,
-            job.timeout_s,
-        )
-        return Step(places=(0,), query=query("enqueue"), parameters=parameters)
+        call = (_text("queue", job.queue), _text("task", job.task), json_of(job))
+        options = (job.priority, job.max_attempts, job.timeout_s)
+        if options == USUAL_OPTIONS:  # half the parameters are 10 us less, here and there
+            return Step(places=(0,), query=query("enqueue_usual"), parameters=call)
+        return Step(places=(0,), query=query("enqueue"), parameters=(*call, *options))
     return Step(places=(0,), query=query("enqueue_any"), parameters=_any(job))
 
 
