@@ -9,6 +9,7 @@ from contextlib import suppress
 from benchmarks.cpu import own_cpu_s
 from benchmarks.figures import percentile, waits_ms
 from benchmarks.filled import DATABASE, filled_server
+from benchmarks.machine import ROOT
 from benchmarks.running import Site, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
 from benchmarks.scenarios.flat import SIZE
@@ -21,7 +22,8 @@ READS, LEAST_READS, READ_FOR_S, PAUSE_S = 300, 20, 20.0, 0.05
 QUEUES, ACTIVE, SHORT_BACKLOG, WORKERS = 1_000, (20, 100), 1_500, 50
 SECONDS, BACKLOG, RATE_PER_S, NAP_S, EVERY_S = 30.0, 20_000, 1_000.0, 0.08, 0.2
 BATCH, ROLLBACK_SHARE = 50, 0.2
-LAG = "SELECT * FROM queueworker.queue_lag(%s)"
+# The operator's statement: the columns that it reads, and buckets of due jobs only where there are any.
+LAG = ROOT / "operator" / "queueworker_operator" / "lag" / "queries" / "queue_lag.sql"
 # One snapshot for both. What a worker has claimed and not started yet is ready to the reader.
 TOLD_AND_EXACT = """
     SELECT lag.ready, (SELECT count(*) FROM queueworker.job WHERE token = 0 AND pos IS NOT NULL)
@@ -60,7 +62,7 @@ def cases(systems: Sequence[System], options: Options) -> list[Case]:
 
 
 def measure(server: Server, case: Case, options: Options) -> Sample:
-    """Ask the published function, as the operator does, beside sweeps at their pace."""
+    """Ask as the operator does, beside sweeps at their pace."""
     seconds = options.duration_s or READ_FOR_S
     if case.variant.startswith("one of"):
         with filled_server(options.size or SIZE) as filled, filled.connect(DATABASE) as conn:
@@ -96,6 +98,7 @@ def _reads(
     seconds: float,
 ) -> Sample:
     """Time reads until the answer is here; a job enters each queue of `moving` between two."""
+    read = LAG.read_bytes()
     times_s: list[float] = []
     decoded_s: list[float] = []
     with tended(server, conn.info.dbname, names) as tender:
@@ -108,7 +111,7 @@ def _reads(
                 for name in moving:
                     conn.execute(ENQUEUE_ONE, (name,))
             began_s = time.perf_counter()
-            answer = conn.execute(LAG, (names,), prepare=True)
+            answer = conn.execute(read, {"queues": names}, prepare=True)
             times_s.append(time.perf_counter() - began_s)
             if len(answer.fetchall()) != len(names):
                 raise RuntimeError(f"{answer.rowcount} of {len(names)} queues came back")
