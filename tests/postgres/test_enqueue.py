@@ -10,6 +10,7 @@ from tests.support.postgres import Connection, has_waiter
 from tests.support.waiting import wait_until
 
 from queueworker import App, EnqueueRefused
+from queueworker.enqueue.plan import USUAL_OPTIONS
 from queueworker.job import Job
 
 pytestmark = pytest.mark.postgres
@@ -42,12 +43,19 @@ def test_a_job_is_stored_as_its_task_says(dsn: str, conn: Connection) -> None:
 
 def test_a_job_of_usual_options_is_stored_as_it_says(dsn: str, conn: Connection) -> None:
     """They are not sent: the database's defaults must be the same."""
-    usual = Job(task="a", queue="mail", args={"n": 1})
+    priority, max_attempts, timeout_s = USUAL_OPTIONS
+    usual = Job(
+        task="a",
+        queue="mail",
+        args={"n": 1},
+        priority=priority,
+        max_attempts=max_attempts,
+        timeout_s=timeout_s,
+    )
     with psycopg.connect(dsn) as mine:
         app.enqueue_sync(usual, mine)
 
-    stored = ("mail", "a", usual.priority, "ready", usual.max_attempts, usual.timeout_s, usual.args)
-    assert jobs_of(conn) == [stored]
+    assert jobs_of(conn) == [("mail", "a", priority, "ready", max_attempts, timeout_s, {"n": 1})]
 
 
 def test_a_commit_publishes_and_a_rollback_leaves_nothing(dsn: str, conn: Connection) -> None:

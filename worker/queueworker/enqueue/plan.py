@@ -17,11 +17,8 @@ MAX_BATCH_JOBS = 5_000
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 COPY_CHUNK_JOBS = 1_000
 SMALL_BYTES = 250  # shorter arguments can break no bound
-USUAL_OPTIONS = (
-    0,
-    5,
-    None,
-)  # priority, max_attempts, timeout_s: what the SQL function takes by itself
+# Priority, max_attempts, timeout_s: what the SQL function takes by itself.
+USUAL_OPTIONS = (0, 5, None)
 
 Kind = tuple[str, str, int, int, float | None]
 Parameters = tuple[object, ...] | dict[str, object]
