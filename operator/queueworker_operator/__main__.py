@@ -8,7 +8,8 @@ HELP = """usage: queueworker-operator COMMAND ...
 Scales workers of Postgres queues before jobs are late. The commands need the extra `operator`:
   run      the operator, in a cluster
   local    the same on one machine
-  explain  why it decided as it did"""
+  explain  why it decided as it did
+  simulate what it and others would have done with a trace"""
 
 
 def main() -> int:

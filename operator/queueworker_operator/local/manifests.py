@@ -1,29 +1,20 @@
 """Read the Deployment and QueueWorker manifests of a folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from queueworker_operator.decision.model import Policy
+from queueworker_operator.documents import Body, documents, refuse_unknown
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.resource import (
-    GROUP,
     KIND,
-    SPEC_FIELDS,
-    VERSION,
     ResourceSpec,
     key_of,
     parse,
     slots_of,
 )
 
-Body = Mapping[str, Any]
-
-DEFAULT_NAMESPACE = "default"
 SUFFIXES = (".yaml", ".yml")
 USED_POD_FIELDS = {"containers", "terminationGracePeriodSeconds"}
 USED_CONTAINER_FIELDS = {"name", "image", "imagePullPolicy", "command", "args", "env"}
@@ -56,7 +47,7 @@ def read_manifests(folder: Path) -> Manifests:
     """
     if not folder.is_dir():
         raise InvalidResource(f"{folder} is not a folder: give the one with your manifests")
-    bodies = [body for file in _files(folder) for body in _documents(file)]
+    bodies = [body for file in _files(folder) for body in documents(file)]
     deployments = {key_of(body): body for body in bodies if body.get("kind") == "Deployment"}
     workers = [body for body in bodies if body.get("kind") == KIND]
     if not workers:
@@ -75,31 +66,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
 
 
-def _documents(file: Path) -> Iterator[Body]:
-    try:
-        for document in yaml.safe_load_all(file.read_text()):
-            if document is None:
-                continue
-            if not isinstance(document, Mapping) or "kind" not in document:
-                raise InvalidResource(f"{file.name} is no manifest: it has no `kind`")
-            yield _placed(document, file)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as exc:
-        where = getattr(exc, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise InvalidResource(f"{file.name} is not readable as YAML{line}: mend it") from exc
-
-
-def _placed(document: Body, file: Path) -> Body:
-    """Give `document` with a name checked and the namespace that kubectl would choose."""
-    metadata = document.get("metadata")
-    if not isinstance(metadata, Mapping) or not metadata.get("name"):
-        raise InvalidResource(f"{file.name} has a {document['kind']} without metadata.name: add it")
-    return {**document, "metadata": {"namespace": DEFAULT_NAMESPACE, **metadata}}
-
-
 def _workload(body: Body, deployments: Mapping[str, Body]) -> Workload:
     name = body["metadata"]["name"]
-    _refuse_unknown(name, body)
+    refuse_unknown(name, body)
     try:
         resource = parse(body)
     except InvalidResource as exc:
@@ -124,18 +93,6 @@ def _workload(body: Body, deployments: Mapping[str, Body]) -> Workload:
         deployment=deployment,
         container=container,
     )
-
-
-def _refuse_unknown(name: str, body: Body) -> None:
-    """Refuse what kubectl and the API server would: a misspelt field must not be a default."""
-    if body.get("apiVersion") != f"{GROUP}/{VERSION}":
-        raise InvalidResource(f"QueueWorker {name}: apiVersion must be {GROUP}/{VERSION}")
-    spec = body.get("spec")
-    unknown = sorted(set(map(str, spec)) - SPEC_FIELDS) if isinstance(spec, Mapping) else []
-    for field in unknown:
-        nearest = get_close_matches(field, SPEC_FIELDS, n=1)
-        remedy = f"did you mean {nearest[0]}?" if nearest else "remove it"
-        raise InvalidResource(f"QueueWorker {name}: spec.{field} is not a field: {remedy}")
 
 
 def _container(deployment: Body, name: str) -> Body:

@@ -1,6 +1,5 @@
 """Arrivals to replay: a CSV of times and sizes, and the few settings that go with it."""
 
-import csv
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,9 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from queueworker_operator.errors import InvalidSettings
+from queueworker_operator.traces import COUNT_COLUMN, TIME_COLUMN, read_rows
 
-TIME_COLUMN = "t_s"
-COUNT_COLUMN = "arrivals"
 SETTINGS_FILE = "replay.toml"
 
 
@@ -69,13 +67,7 @@ def read_trace(file: Path, time_scale: float) -> tuple[Arrival, ...]:
     """
     if not time_scale > 0:
         raise InvalidSettings(f"the time scale is {time_scale:g}: give a number above 0")
-    try:
-        with file.open(newline="") as lines:
-            rows = list(csv.DictReader(filter(_is_row, lines), restval=""))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidSettings(f"the trace {file} cannot be read: give a CSV file") from exc
-    if not rows or TIME_COLUMN not in rows[0]:
-        raise InvalidSettings(f"{file} has no rows with a column {TIME_COLUMN}: not a trace")
+    rows = read_rows(file)
     try:
         return tuple(_arrivals(rows, time_scale))
     except (AttributeError, TypeError, ValueError) as exc:
@@ -95,10 +87,6 @@ def _arrivals(rows: list[dict[str, str]], time_scale: float) -> Iterator[Arrival
         }
         for index in range(count):
             yield Arrival(at_s=at_s + step_s * index / count, arguments=arguments)
-
-
-def _is_row(line: str) -> bool:
-    return not line.startswith("#")
 
 
 def _number(text: str) -> int | float:

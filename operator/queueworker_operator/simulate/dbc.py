@@ -1,0 +1,40 @@
+"""Ours: the very functions that run in the cluster (deadline-budget control)."""
+
+from dataclasses import dataclass, field
+
+from queueworker_operator.controller.sampling import is_due
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.model import Policy
+from queueworker_operator.decision.state import State
+from queueworker_operator.simulate.policy import Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What was learned, and when the last sample was folded."""
+
+    state: State = field(default_factory=State)
+    observed_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dbc:
+    """`observe` each 5 s and `decide` each second, at the QueueWorker's policy, nothing tuned."""
+
+    policy: Policy
+    name: str = "dbc"
+    drains: bool = True
+
+    def begin(self, seed: int) -> Memory:  # noqa: ARG002 - nothing is drawn
+        """Know nothing."""
+        return Memory()
+
+    def step(self, memory: Memory, seen: Seen) -> tuple[int, Memory]:
+        """Do what the operator's step does with a sample."""
+        state, observed_at_s = memory.state, memory.observed_at_s
+        sample, replicas = seen.sample, seen.replicas
+        if sample is not None and is_due(sample, observed_at_s):
+            state = observe(self.policy, state, sample, replicas)
+            observed_at_s = sample.at_s
+        decision, state = decide(self.policy, state, sample, replicas)
+        return decision.desired, Memory(state=state, observed_at_s=observed_at_s)

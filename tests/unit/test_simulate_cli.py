@@ -1,0 +1,148 @@
+"""`queueworker-operator simulate`: one command from a trace to figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from queueworker_operator.cli import main
+
+KEYS = {
+    "late_fraction",
+    "wait_p50_s",
+    "wait_p95_s",
+    "wait_p99_s",
+    "pod_hours",
+    "work_pod_hours",
+    "cost_ratio",
+    "scale_events_per_hour",
+    "reversals_per_hour",
+    "interrupted_jobs",
+    "max_replicas",
+}
+MANIFEST = """\
+apiVersion: queueworker.dev/v1alpha1
+kind: QueueWorker
+metadata: {name: mail}
+spec:
+  scaleTargetRef: {name: mail}
+  queues: [mail]
+  database: {secretRef: {name: mail-db}}
+  startWithin: 30s
+  maxReplicas: 20
+"""
+DEPLOYMENT = """\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: mail}
+spec:
+  template:
+    spec:
+      terminationGracePeriodSeconds: 60
+      containers:
+        - {name: worker, command: [queueworker, worker, --concurrency, "7"]}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    trace, manifest = tmp_path / "trace.csv", tmp_path / "queueworker.yaml"
+    trace.write_text("t_s,arrivals\n0,100\n60,200\n120,20\n")
+    manifest.write_text(MANIFEST)
+    return ["simulate", "--trace", str(trace), "--manifest", str(manifest)]
+
+
+def test_every_policy_has_its_row_and_its_figures(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "figures.json"
+
+    code = main([*files, "--json", str(out)])
+
+    shown, figures = capsys.readouterr().out, json.loads(out.read_text())
+    assert code == 0
+    assert list(figures) == ["dbc", "keda", "keda-tuned", "keda-two", "kpa", "clairvoyant"]
+    assert all(set(one) == KEYS for one in figures.values())
+    assert "320 jobs" in shown
+    assert "promise 30 s" in shown
+    assert [name for name in figures if f"\n{name} " not in shown] == []
+
+
+def test_a_seed_gives_the_same_figures_again(files: list[str], tmp_path: Path) -> None:
+    texts = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        main([*files, "--policy", "dbc", "--policy", "kpa", "--seed", "7", "--json", str(out)])
+        texts.append(out.read_text())
+
+    assert texts[0] == texts[1]
+    assert list(json.loads(texts[0])) == ["dbc", "kpa"]
+
+
+def test_slots_come_from_the_deployment_or_the_flag(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "queueworker.yaml").write_text(MANIFEST + DEPLOYMENT)
+
+    main([*files, "--policy", "dbc"])
+    by_manifest = capsys.readouterr().out
+    main([*files, "--policy", "dbc", "--slots", "2"])
+    by_flag = capsys.readouterr().out
+
+    assert "pods of 7 slots" in by_manifest
+    assert "pods of 2 slots" in by_flag
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (None, "cannot be read (No such file or directory): check its path"),
+        ("kind: Deployment\nmetadata: {name: x}\n", "must hold one QueueWorker: it holds none"),
+        (MANIFEST + "---\n" + MANIFEST, "it holds 2 of them"),
+        (MANIFEST.replace("maxReplicas", "maxReplica"), "did you mean maxReplicas?"),
+        (MANIFEST.replace("30s", "soon"), "is not a duration"),
+        ("a: [", "is not readable as YAML"),
+    ],
+)
+def test_a_bad_manifest_is_one_line(
+    files: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    manifest: str | None,
+    words: str,
+) -> None:
+    file = tmp_path / "queueworker.yaml"
+    file.unlink() if manifest is None else file.write_text(manifest)
+
+    code = main(files)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 1
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--policy", "dcb"], "there is no policy 'dcb': choose of dbc"),
+        (["--slots", "0"], "--slots is 0: give 1 or more"),
+        (["--json", "/nowhere/at/all.json"], "create /nowhere/at"),
+    ],
+)
+def test_a_flag_that_cannot_be_used_is_one_line(
+    files: list[str], capsys: pytest.CaptureFixture[str], flags: list[str], words: str
+) -> None:
+    code = main([*files, *flags])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert words in line
+
+
+@pytest.mark.parametrize("flags", [["--service-s", "0"], ["--service-cv", "-1"], ["--hours", "x"]])
+def test_a_number_out_of_range_is_refused(files: list[str], flags: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main([*files, *flags])
+
+    assert refused.value.code == 2
