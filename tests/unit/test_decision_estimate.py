@@ -7,7 +7,7 @@ import pytest
 from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
-from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
 from queueworker_operator.decision.outlook import deadline_s
 from queueworker_operator.decision.regime import BUFFERED, TIGHT
 from queueworker_operator.decision.state import StartUp, State, Stuck
@@ -178,6 +178,26 @@ def test_being_late_shortens_the_deadline_and_being_early_lengthens_nothing() ->
     assert deadline_s(POLICY, BUFFERED, worse.lateness) < 20.0
     assert deadline_s(POLICY, BUFFERED, better.lateness) == 0.85 * 30.0
     assert deadline_s(POLICY, TIGHT, worse.lateness) == 0.75 * 30.0
+
+
+@pytest.mark.parametrize(
+    ("promise_s", "late", "too_many"),
+    [(30.0, 4, False), (30.0, 7, True), (5.0, 7, False), (5.0, 12, True)],
+)
+def test_as_many_may_be_late_as_the_policy_says_and_twice_that_when_tight(
+    promise_s: float, late: int, too_many: bool
+) -> None:
+    policy = replace(POLICY, start_within_s=promise_s, late_percent=5.0)
+    seen = [sample(5.0, started_total=100, late_total=late)]
+
+    assert (observed(learned(rate_per_s=20.0), seen, policy=policy).lateness > 0) == too_many
+
+
+def test_latency_as_the_objective_plans_with_less_than_half_of_the_promise() -> None:
+    hasty = replace(POLICY, objective=Objective.LATENCY)
+
+    assert deadline_s(hasty, BUFFERED, 0.0) == 0.43 * 30.0
+    assert deadline_s(hasty, TIGHT, 0.0) == 0.43 * 30.0
 
 
 def test_a_promise_shorter_than_a_start_up_is_tight_with_hysteresis() -> None:

@@ -10,7 +10,15 @@ from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.decide import decide, observe
-from queueworker_operator.decision.model import Decision, Mode, Policy, Replicas, Sample
+from queueworker_operator.decision.model import (
+    Decision,
+    Mode,
+    Objective,
+    Policy,
+    Replicas,
+    Sample,
+    Saturation,
+)
 from queueworker_operator.decision.state import State, from_record, to_record
 
 counts = st.integers(0, 100_000)
@@ -22,6 +30,9 @@ policies = st.builds(
     start_within_s=st.sampled_from([1.0, 5.0, 30.0, 120.0, 3600.0]),
     slots_per_pod=st.none() | st.integers(1, 50),
     mode=st.sampled_from([Mode.AUTO, Mode.DRY_RUN]),
+    late_percent=st.sampled_from([0.01, 0.5, 50.0]),
+    objective=st.sampled_from(Objective),
+    saturation=st.sampled_from(Saturation),
 )
 replicas_seen = st.builds(
     lambda starting, ready, draining, **fields: Replicas(

@@ -20,11 +20,11 @@ from queueworker_operator.decision.model import (
     Replicas,
     Sample,
 )
-from queueworker_operator.decision.outlook import look, slots_of
+from queueworker_operator.decision.outlook import late_target, look, slots_of
 from queueworker_operator.decision.plan import allow_zero, make_plan
-from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, is_tight
+from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime, is_tight
 from queueworker_operator.decision.restraint import restrain
-from queueworker_operator.decision.state import State
+from queueworker_operator.decision.state import StartUp, State
 from queueworker_operator.decision.zero import is_warm, learn_gaps
 
 _CLOCK_JUMP_S = 60.0
@@ -48,13 +48,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     if flow is None:
         return _begin(state, sample, replicas)
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
-    tight = is_tight(
-        promise_s=policy.start_within_s,
-        lead_s=start_up.estimate_s + OBSERVE_EVERY_S,
-        start_ups=start_up.count,
-        was_tight=state.tight,
-    )
-    regime = TIGHT if tight else BUFFERED
+    regime = _regime(policy, state, start_up)
     arrivals = learn_arrivals(state.arrivals, flow, regime)
     return replace(
         state,
@@ -63,8 +57,10 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         arrivals=arrivals,
         service=learn_service(state.service, flow),
         start_up=start_up,
-        lateness=learn_lateness(state.lateness, flow, arrivals.rate_per_s, regime),
-        tight=tight,
+        lateness=learn_lateness(
+            state.lateness, flow, arrivals.rate_per_s, late_target(policy, regime)
+        ),
+        tight=regime is TIGHT,
         stuck=learn_stuck(state.stuck, sample, replicas, slots_of(policy, state, sample)[0]),
         idle=learn_gaps(state.idle, sample, flow.claimable),
         slots=sample.slots_per_pod or state.slots,
@@ -115,6 +111,16 @@ def _fixed(policy: Policy, sample: Sample | None, replicas: Replicas) -> Decisio
     if not usable(sample):
         return _held(replicas, Reason.NO_METRICS, "no metrics, held")
     return None
+
+
+def _regime(policy: Policy, state: State, start_up: StartUp) -> Regime:
+    tight = is_tight(
+        promise_s=policy.start_within_s,
+        lead_s=start_up.estimate_s + OBSERVE_EVERY_S,
+        start_ups=start_up.count,
+        was_tight=state.tight,
+    )
+    return TIGHT if tight else BUFFERED
 
 
 def _held(replicas: Replicas, reason: Reason, why: str) -> Decision:

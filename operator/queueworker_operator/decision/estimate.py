@@ -197,12 +197,12 @@ def _slope_per_s2(ticks: tuple[float, ...], dispersion: float) -> float:
     return (last - previous) / minute_s**2 * (1 - (_TREND_SIGNIFICANCE / score) ** 2)
 
 
-def learn_lateness(lateness: float, flow: Flow, rate_per_s: float, regime: Regime) -> float:
+def learn_lateness(lateness: float, flow: Flow, rate_per_s: float, target: float) -> float:
     """Integrate the share of late starts over its target: positive tightens the deadlines."""
     if flow.started <= 0:
         return lateness
     weight = min(flow.started / (rate_per_s * OBSERVE_EVERY_S + 1), 1.0)
-    error = min(flow.late / flow.started, 1.0) - regime.late_target
+    error = min(flow.late / flow.started, 1.0) - target
     moved = lateness + _LATENESS_GAIN * weight * error
     return min(max(moved, -_LATENESS_BOUND), _LATENESS_BOUND)
 

@@ -12,6 +12,20 @@ class Mode(StrEnum):
     PAUSED = "Paused"
 
 
+class Objective(StrEnum):
+    """How much of the promise a plan may use up."""
+
+    BALANCED = "Balanced"
+    LATENCY = "Latency"
+
+
+class Saturation(StrEnum):
+    """What to do when more pods finish no more jobs: stop adding them, or spend up to the most."""
+
+    PROTECT = "Protect"
+    SPEND = "Spend"
+
+
 class Reason(StrEnum):
     """Why the replicas are what they are: the word in status, events, metrics and logs."""
 
@@ -27,6 +41,7 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     NO_METRICS = "MetricsUnavailable"
     PODS_NOT_STARTING = "PodsNotStarting"
+    SATURATED = "Saturated"
     ROLLOUT = "RolloutInProgress"
 
 
@@ -36,7 +51,8 @@ class Policy:
 
     `slots_per_pod` None means learned from the workers' rows; `default_slots` is what the pod
     template says (or the worker's default) until a worker has lived. `replicas` is the manual
-    override, None means automatic.
+    override, None means automatic. `late_percent` of the jobs may start later than promised, twice
+    that where the promise is shorter than a start-up.
     """
 
     start_within_s: float = 30.0
@@ -46,6 +62,9 @@ class Policy:
     default_slots: int = 10
     replicas: int | None = None
     mode: Mode = Mode.AUTO
+    late_percent: float = 0.5
+    objective: Objective = Objective.BALANCED
+    saturation: Saturation = Saturation.PROTECT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,14 @@ import math
 from dataclasses import dataclass
 
 from queueworker_operator.decision.demand import Announced, Demand
-from queueworker_operator.decision.model import Policy, Replicas, Sample
-from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime
+from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
+from queueworker_operator.decision.regime import (
+    BUFFERED,
+    LATENCY_SHARE,
+    OBSERVE_EVERY_S,
+    TIGHT,
+    Regime,
+)
 from queueworker_operator.decision.sizing import Capacity, SteadyLoad
 from queueworker_operator.decision.state import StartUp, State
 
@@ -94,8 +100,16 @@ def slots_of(policy: Policy, state: State, sample: Sample) -> tuple[int, bool]:
 
 def deadline_s(policy: Policy, regime: Regime, lateness: float) -> float:
     """Give the share of the promise to plan with; being late shortens it where the queue buffers."""
+    share = regime.deadline_share
+    if policy.objective is Objective.LATENCY:
+        share = min(share, LATENCY_SHARE)
     eased = 1.0 if regime is TIGHT else math.exp(-2 * max(lateness, 0.0))
-    return regime.deadline_share * policy.start_within_s * eased
+    return share * policy.start_within_s * eased
+
+
+def late_target(policy: Policy, regime: Regime) -> float:
+    """Give the share of jobs that may start later than promised."""
+    return policy.late_percent / 100 * regime.late_factor
 
 
 def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Outlook:

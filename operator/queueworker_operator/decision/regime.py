@@ -10,6 +10,8 @@ START_UPS_NEEDED = 3
 
 SERVICE_PRIOR_S = 2.0
 START_UP_PRIOR_S = 30.0
+LATENCY_SHARE = 0.43
+"""The most of the promise that a plan may use up where latency is the objective."""
 LONG_HOLD_SHARE = 0.25
 _HYSTERESIS = 0.9
 
@@ -21,7 +23,7 @@ class Regime:
     `deadline_share` of the promise is the deadline for scaling out, `scale_in_share` of that the
     stricter one for scaling in. `guard_share` widens the first deadline a new pod must help.
     `tail` bounds the chance to wait (1 = unused), `break_even` scales how far scale-in looks,
-    `late_target` is the share of late jobs aimed at, `load_limit` the highest load of a slot.
+    `late_factor` scales the share of late jobs aimed at, `load_limit` is the highest load of a slot.
     `smoothing_s` 0 means as long as 20 jobs take; `hold_s` 0 means start-up plus drain time.
     """
 
@@ -30,7 +32,7 @@ class Regime:
     guard_share: float
     tail: float
     break_even: float
-    late_target: float
+    late_factor: float
     load_limit: float
     smoothing_s: float
     hold_s: float
@@ -42,7 +44,7 @@ BUFFERED = Regime(
     guard_share=0.1,
     tail=1.0,
     break_even=4.0,
-    late_target=0.005,
+    late_factor=1.0,
     load_limit=10.0,
     smoothing_s=120.0,
     hold_s=0.0,
@@ -55,7 +57,7 @@ TIGHT = Regime(
     guard_share=0.2,
     tail=0.1,
     break_even=2.0,
-    late_target=0.01,
+    late_factor=2.0,
     load_limit=1.0,
     smoothing_s=0.0,
     hold_s=60.0,

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from queueworker_operator.decision.model import Policy, Sample
-from queueworker_operator.decision.outlook import Outlook
+from queueworker_operator.decision.outlook import Outlook, late_target
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S, START_UP_PRIOR_S
 from queueworker_operator.decision.state import Idle, StartUp, State
 
@@ -56,7 +56,7 @@ class Warmth:
 def warmth(policy: Policy, state: State, outlook: Outlook) -> Warmth:
     """Choose how long to keep a pod, from the risk of a cold start and the gaps seen."""
     risk = cold_start_risk(policy.start_within_s, state.start_up)
-    tolerated = 2 * outlook.regime.late_target
+    tolerated = 2 * late_target(policy, outlook.regime)
     break_even_s = max(outlook.start_up_s, 3 * OBSERVE_EVERY_S)
     if risk <= tolerated:
         return Warmth(hold_s=break_even_s)
