@@ -9,11 +9,15 @@ Pair = tuple[int, int]
 
 
 class Kind(Enum):
-    """What happened to a job, as the database saw it."""
+    """What happened to a job, as the database saw it.
+
+    ISOLATED: its owner has put it into a claim of its own, under a new token.
+    """
 
     ENQUEUED = "enqueued"
     PROMOTED = "promoted"
     CLAIMED = "claimed"
+    ISOLATED = "isolated"
     SUCCEEDED = "succeeded"
     DEAD = "dead"
     CANCELLED = "cancelled"

@@ -42,6 +42,9 @@ def check(
         elif event.kind is Kind.CLAIMED:
             yield from _claimed(event, life, last_token)
             life.owner = last_token = event.token
+        elif event.kind is Kind.ISOLATED:
+            yield from _isolated(event, life, last_token)
+            life.owner = last_token = event.token
         elif event.kind in ENDS:
             yield from _ended(event, life, (event.kind, job_id, event.token) in accepted, history)
     if life.owner:
@@ -75,6 +78,13 @@ def _claimed(event: Event, life: _Life, last_token: int) -> Iterator[Violation]:
         yield Violation(
             "I7", event.job_id, f"start {event.attempt} after {life.charged} charged attempts"
         )
+
+
+def _isolated(event: Event, life: _Life, last_token: int) -> Iterator[Violation]:
+    if not life.owner:
+        yield Violation("I4", event.job_id, f"isolated under {event.token}, and nobody owned it")
+    if event.token <= last_token:
+        yield Violation("I3", event.job_id, f"token {event.token} after {last_token}")
 
 
 def _ended(event: Event, life: _Life, is_by_client: bool, history: History) -> Iterator[Violation]:

@@ -92,7 +92,7 @@ def _strict(events: Sequence[Event]) -> Iterator[Violation]:
                 if any(_precedes(left, place) for place in claimed):
                     yield Violation("I6", left.job_id, "a claim took jobs that stood behind it")
             continue
-        for event in group:
+        for event in () if kind is Kind.ISOLATED else group:
             if event.kind in TERMINAL or event.pos is None:
                 ready.pop(event.job_id, None)
             else:

@@ -42,7 +42,7 @@ DECLARE
   by_whom text;
   j queueworker.job;
 BEGIN
-  IF TG_OP <> 'UPDATE' THEN
+  IF TG_OP <> 'UPDATE' OR (old.token > 0 AND new.token > 0) THEN
     GET DIAGNOSTICS by_whom = PG_CONTEXT;
   END IF;
   IF TG_OP = 'INSERT' THEN
@@ -61,7 +61,7 @@ BEGIN
     j := new;
     owner := old.token;
     IF new.token > 0 AND new.token <> old.token THEN
-      what := 'claimed';
+      what := CASE WHEN by_whom ~ 'isolate' THEN 'isolated' ELSE 'claimed' END;
       owner := new.token;
     ELSIF old.token > 0 AND (new.token = 0 OR new.pos IS DISTINCT FROM old.pos) THEN
       what := CASE WHEN new.pos IS NULL THEN 'failed' WHEN new.crash_count > old.crash_count THEN 'lost'
