@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from queueworker.job import Job
+from queueworker.job import Job, job_now, with_json
 from queueworker.store.open_claims import OpenClaims
 
 
@@ -11,6 +11,19 @@ def test_a_job_cannot_be_changed() -> None:
 
     with pytest.raises(FrozenInstanceError):
         job.queue = "other"  # type: ignore[misc]
+
+
+def test_the_quick_way_builds_the_same_job() -> None:
+    options = {"priority": 3, "max_attempts": 7, "timeout_s": 2.5, "unique_key": "k"}
+    named = {"task": "a", "queue": "q", "args": {"n": 1}, "on_duplicate": "reject", **options}
+
+    quick = job_now(**named, args_json='{"n":1}')  # type: ignore[arg-type]
+    usual = with_json(Job(**named), '{"n":1}')  # type: ignore[arg-type]
+
+    assert quick == usual
+    assert repr(quick) == repr(usual)
+    assert quick.args_json == usual.args_json
+    assert quick.using(delay_s=5) == usual.using(delay_s=5)
 
 
 def test_a_claim_closes_with_its_last_settled_job() -> None:

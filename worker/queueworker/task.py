@@ -10,7 +10,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 from queueworker.compat import override
 from queueworker.errors import DuplicateTask, InvalidCall, TaskError, UnknownTask
-from queueworker.job import POLICIES, Job, Policy, with_json
+from queueworker.job import POLICIES, Job, Policy, job_now
 from queueworker.payload import encode
 from queueworker.redaction import shortened
 from queueworker.retry import Backoff, exponential
@@ -79,7 +79,7 @@ class Task(Generic[P, R]):
         bound = self.bind(*args, **kwargs)
         text = _json(self.name, bound)
         options = self.options
-        job = Job(
+        return job_now(
             task=self.name,
             queue=options.queue,
             args=bound,
@@ -88,8 +88,8 @@ class Task(Generic[P, R]):
             timeout_s=options.timeout_s,
             unique_key=None if self._unique is None else self._unique(bound),
             on_duplicate=options.on_duplicate,
+            args_json=text,
         )
-        return with_json(job, text)
 
     def run(self, *args: object, **kwargs: object) -> R:
         """Call the function directly, without a queue; a context is given like any argument."""
