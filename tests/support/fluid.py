@@ -31,7 +31,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What happens. `start_up_s` draws a pod's start-up time (infinite: it never starts)."""
+    """What happens. `start_up_s` draws a pod's start-up time (infinite: it never starts).
+
+    `speed` slows all running jobs alike, given the second and how many run: a shared bottleneck.
+    """
 
     policy: Policy
     arrivals: tuple[Arrival, ...]
@@ -40,6 +43,7 @@ class Scenario:
     pods: int = 0
     start_up_s: Callable[[random.Random], float] = lambda rng: rng.uniform(10.0, 16.0)
     seed: int = 1
+    speed: Callable[[float, int], float] = lambda _at_s, _running: 1.0
 
 
 @dataclass(slots=True)
@@ -97,9 +101,10 @@ class World:
         self.random = random.Random(scenario.seed)
         self.names = count()
         self.now_s = 0.0
+        self.worked_s = 0.0  # how far each running job has come since the beginning
         self.future = deque(sorted(scenario.arrivals, key=lambda job: job.at_s))
         self.queue: deque[Arrival] = deque()
-        self.ends: list[tuple[float, int, Pod, Arrival]] = []
+        self.ends: list[tuple[float, float, int, Pod, Arrival]] = []
         self.pods = [
             Pod(f"pod-{next(self.names)}", -60.0, 0.0, counted=True) for _ in range(scenario.pods)
         ]
@@ -111,13 +116,16 @@ class World:
     def advance(self, until_s: float) -> None:
         """Let everything happen up to `until_s`, in order."""
         while True:
+            running = sum(pod.busy for pod in self.pods)
+            speed = self.scenario.speed(self.now_s, running)
             instants = [
                 self.future[0].at_s if self.future else until_s,
-                self.ends[0][0] if self.ends else until_s,
+                self.now_s + (self.ends[0][0] - self.worked_s) / speed if self.ends else until_s,
                 *(pod.ready_s for pod in self.pods if pod.ready_s > self.now_s),
             ]
             then_s = min(until_s, *instants)
-            self.busy_s += (then_s - self.now_s) * sum(pod.busy for pod in self.pods)
+            self.busy_s += (then_s - self.now_s) * running
+            self.worked_s += (then_s - self.now_s) * speed
             self.now_s = then_s
             self._arrive()
             self._finish()
@@ -133,12 +141,13 @@ class World:
             self.announced += job.announced
 
     def _finish(self) -> None:
-        while self.ends and self.ends[0][0] <= self.now_s:
-            _, _, pod, job = heapq.heappop(self.ends)
+        while self.ends and self.ends[0][0] <= self.worked_s + 1e-9:
+            _, started_s, _, pod, _ = heapq.heappop(self.ends)
+            service_s = self.now_s - started_s
             pod.busy -= 1
             self.finished += 1
-            self.service_sum_s += job.service_s
-            self.service_sq_sum_s2 += job.service_s**2
+            self.service_sum_s += service_s
+            self.service_sq_sum_s2 += service_s**2
 
     def _claim(self) -> None:
         for pod in self.pods:
@@ -156,7 +165,8 @@ class World:
         self.started += 1
         self.late += wait_s > self.scenario.policy.start_within_s
         self.outcome.waits_s.append(wait_s)
-        heapq.heappush(self.ends, (self.now_s + job.service_s, self.started, pod, job))
+        ends_s = self.worked_s + job.service_s
+        heapq.heappush(self.ends, (ends_s, self.now_s, self.started, pod, job))
 
     def sample(self) -> Sample:
         return Sample(

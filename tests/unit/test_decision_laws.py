@@ -19,7 +19,15 @@ from queueworker_operator.decision.model import (
     Sample,
     Saturation,
 )
-from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.decision.state import (
+    Evidence,
+    Guard,
+    GuardMode,
+    State,
+    Tally,
+    from_record,
+    to_record,
+)
 
 counts = st.integers(0, 100_000)
 seconds = st.floats(0, 10_000)
@@ -52,6 +60,32 @@ replicas_seen = st.builds(
 )
 
 
+guards = st.just(Guard()) | st.builds(
+    Guard,
+    mode=st.sampled_from([GuardMode.DOWN, GuardMode.HOLD, GuardMode.UP]),
+    cap=st.integers(1, 60),
+    before=st.integers(1, 60),
+    from_pods=st.integers(4, 60),
+    base=st.builds(
+        Tally, finished=st.floats(0, 1e4), busy_s=st.floats(0, 1e5), seconds=st.floats(0, 1e3)
+    ),
+    since_s=st.floats(AT_S - 500, AT_S),
+    settled_s=st.none() | st.floats(AT_S - 500, AT_S),
+    first=st.booleans(),
+    streak=st.integers(0, 1),
+    failed=st.integers(0, 3),
+    bound_at_s=st.floats(AT_S - 500, AT_S),
+)
+evidences = st.builds(
+    Evidence,
+    ticks=st.lists(
+        st.tuples(st.floats(0, 1000), st.floats(0, 3000), st.floats(0.1, 60)), max_size=40
+    ).map(tuple),
+    fastest_s=st.floats(0, 10),
+    dispersion=st.floats(1, 45),
+)
+
+
 @st.composite
 def samples(draw: st.DrawFn, *, after_s: float = 0.0) -> Sample:
     """Draw any sample: counters that fit together or not."""
@@ -78,7 +112,8 @@ def samples(draw: st.DrawFn, *, after_s: float = 0.0) -> Sample:
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Policy, State]:
     """Draw what a few samples in a row, with counters that also fall, leave behind."""
-    policy, state = draw(policies), learned(tight=draw(st.booleans()))
+    policy = draw(policies)
+    state = learned(tight=draw(st.booleans()), guard=draw(guards), evidence=draw(evidences))
     for tick in range(draw(st.integers(0, 4))):
         seen, replicas = draw(samples(after_s=5.0 * (tick + 1))), draw(replicas_seen)
         state = observe(policy, state, seen, replicas)
@@ -119,6 +154,23 @@ def test_more_backlog_never_asks_for_fewer(
     many, _ = decide(policy, state, replace(seen, ready=seen.ready + more), replicas)
 
     assert many.desired >= fewer.desired
+
+
+@given(histories(), samples(), replicas_seen)
+@settings(deadline=None)
+def test_no_more_than_the_guard_found_useful_are_added(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas
+) -> None:
+    policy, state = history
+    seen = replace(seen, at_s=now_of(state))
+
+    decision, after = decide(policy, state, seen, replicas)
+    alone, _ = decide(policy, replace(state, guard=Guard()), seen, replicas)
+
+    cap = max(state.guard.cap or policy.max_replicas, policy.min_replicas)
+    assert decision.desired <= max(cap, min(replicas.current, policy.max_replicas))
+    assert decision.desired <= alone.desired
+    assert after.guard == state.guard
 
 
 @given(histories(), replicas_seen)

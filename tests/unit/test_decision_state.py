@@ -8,7 +8,7 @@ from tests.support.samples import learned, sample
 
 from queueworker_operator.decision.codec import InvalidRecord, decode
 from queueworker_operator.decision.model import Mode, Policy, Replicas, Sample
-from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.decision.state import Evidence, State, from_record, to_record
 
 
 def test_a_fresh_and_a_learned_state_survive_json() -> None:
@@ -20,6 +20,21 @@ def test_a_state_is_small() -> None:
     state = learned(rate_per_s=1 / 3, wanted=tuple((1e6 + i / 3, 300.0 - i) for i in range(100)))
 
     assert len(json.dumps(to_record(state))) < 8000
+
+
+def test_a_state_under_a_bottleneck_is_not_much_larger() -> None:
+    ticks = tuple((20.0 + tick, 100 * tick / 3, 5.0 + tick / 1e6) for tick in range(120))
+    state = learned(rate_per_s=1 / 3, evidence=Evidence(ticks=ticks))
+
+    assert len(json.dumps(to_record(state))) < 12_000
+
+
+def test_a_state_from_before_there_was_a_guard_is_read() -> None:
+    record = to_record(learned(rate_per_s=3.0))
+    for name in ("wish", "waited", "evidence", "guard"):
+        del record[name]
+
+    assert from_record(record) == learned(rate_per_s=3.0)
 
 
 @pytest.mark.parametrize(

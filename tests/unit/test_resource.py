@@ -247,6 +247,14 @@ def test_reaching_the_maximum_is_a_limit() -> None:
     assert (told["status"], told["reason"]) == ("True", "MaxReplicas")
 
 
+def test_a_shared_bottleneck_is_a_limit() -> None:
+    decision = Decision(desired=9, current=9, reason=Reason.SATURATED, message="9: no more")
+
+    told = condition(status(decision=decision), Condition.SCALING_LIMITED)
+
+    assert (told["status"], told["reason"]) == ("True", "Saturated")
+
+
 def test_moving_numbers_are_the_same_story_and_a_new_reason_is_not() -> None:
     first = status()
     surplus = Decision(desired=6, current=9, reason=Reason.SURPLUS, message="9->6")

@@ -11,6 +11,7 @@ from queueworker_operator.decision.estimate import (
     learn_stuck,
     usable,
 )
+from queueworker_operator.decision.evidence import without_ticks
 from queueworker_operator.decision.explain import Verdict, change, explain
 from queueworker_operator.decision.model import (
     Decision,
@@ -24,7 +25,8 @@ from queueworker_operator.decision.outlook import late_target, look, slots_of
 from queueworker_operator.decision.plan import allow_zero, make_plan
 from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime, is_tight
 from queueworker_operator.decision.restraint import restrain
-from queueworker_operator.decision.state import StartUp, State
+from queueworker_operator.decision.saturation import learn_saturation
+from queueworker_operator.decision.state import Guard, StartUp, State
 from queueworker_operator.decision.zero import is_warm, learn_gaps
 
 _CLOCK_JUMP_S = 60.0
@@ -50,7 +52,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
     regime = _regime(policy, state, start_up)
     arrivals = learn_arrivals(state.arrivals, flow, regime)
-    return replace(
+    learned = replace(
         state,
         last=sample,
         observations=state.observations + 1,
@@ -65,6 +67,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         idle=learn_gaps(state.idle, sample, flow.claimable),
         slots=sample.slots_per_pod or state.slots,
     )
+    return learn_saturation(policy, learned, flow, sample, replicas)
 
 
 def decide(
@@ -94,7 +97,10 @@ def decide(
         desired=min(max(restrained.replicas, policy.min_replicas), policy.max_replicas),
     )
     remembered = replace(
-        state, wanted=restrained.wanted, stalled_since_s=restrained.stalled_since_s
+        state,
+        wanted=restrained.wanted,
+        stalled_since_s=restrained.stalled_since_s,
+        wish=min(restrained.wish, policy.max_replicas),
     )
     return explain(verdict), remembered
 
@@ -138,6 +144,7 @@ def _begin(state: State, sample: Sample, replicas: Replicas) -> State:
         last=sample,
         observations=0,
         start_up=learn_start_up(state.start_up, replicas, sample.at_s),
+        evidence=without_ticks(state.evidence),
         idle=learn_gaps(state.idle, sample, replicas.current),
         slots=sample.slots_per_pod or state.slots,
     )
@@ -151,4 +158,5 @@ def _without_times(state: State) -> State:
         idle=replace(state.idle, pausing=False, active_at_s=None),
         wanted=(),
         stalled_since_s=None,
+        guard=Guard(),
     )

@@ -8,7 +8,7 @@ from queueworker_operator.decision.outlook import Outlook
 from queueworker_operator.decision.plan import Plan
 from queueworker_operator.decision.restraint import Restrained
 from queueworker_operator.decision.sizing import Shortage
-from queueworker_operator.decision.state import State
+from queueworker_operator.decision.state import Guard, GuardMode, State
 
 _WHOLE_FROM = 10
 
@@ -56,6 +56,7 @@ def reason_of(verdict: Verdict) -> Reason:
     stalled = restrained.stalled_since_s is not None
     limits = {
         Reason.PODS_NOT_STARTING: restrained.refused > 0 or (stalled and not _grows(verdict)),
+        Reason.SATURATED: restrained.saturated and verdict.desired == restrained.replicas,
         Reason.MAX_REPLICAS: restrained.replicas > policy.max_replicas
         or (verdict.plan.limited and verdict.desired >= policy.max_replicas),
         Reason.MIN_REPLICAS: verdict.plan.enough <= policy.min_replicas and _grows(verdict),
@@ -101,6 +102,8 @@ def _consequence(verdict: Verdict, reason: Reason) -> str:
             text = f"; maxReplicas is {verdict.policy.max_replicas}{promise}"
         case Reason.PODS_NOT_STARTING:
             text = f"; {_stalled(verdict)}"
+        case Reason.SATURATED:
+            text = f"; {prospect_of(verdict.state.guard, verdict.outlook.at_s)}"
         case Reason.ROLLOUT:
             text = "; no scale-in during a rollout"
         case _:
@@ -157,6 +160,21 @@ def _stalled(verdict: Verdict) -> str:
         f"; {_pods(verdict.restrained.refused)} more wanted" if verdict.restrained.refused else ""
     )
     return f"no pod becomes ready (for {seconds(verdict.outlook.at_s - since_s)}){wanted}"
+
+
+def prospect_of(guard: Guard, at_s: float) -> str:
+    """Tell what the guard found and what it does next."""
+    found = f"{_pods(guard.from_pods)} finished no more jobs than"
+    match guard.mode:
+        case GuardMode.DOWN if guard.first:
+            return f"{found} fewer, trying {guard.cap}"
+        case GuardMode.DOWN:
+            return f"{found} {guard.before}, trying {guard.cap}"
+        case GuardMode.UP:
+            return f"{found} {guard.before}, trying {guard.cap}"
+        case _:
+            left_s = max(guard.since_s + guard.wait_s - at_s, 0.0)
+            return f"{found} {guard.cap}, held there, next try in {seconds(left_s)}"
 
 
 def _pods(count: int) -> str:

@@ -23,6 +23,7 @@ class Restrained:
     """The replicas after all restraint, and what of it was at work.
 
     `refused` pods were wanted while none starts; `rollout` is True when one kept pods alive.
+    `wish` is what would be asked for without the guard's cap, which is `saturated` when it binds.
     """
 
     replicas: int
@@ -30,6 +31,8 @@ class Restrained:
     stalled_since_s: float | None
     refused: int
     rollout: bool
+    wish: int
+    saturated: bool
 
 
 def hold_s(outlook: Outlook) -> float:
@@ -66,15 +69,17 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
     allowed = step
     if stalled_since_s is not None:
         allowed = min(step, _most_while_stalled(ready, outlook.at_s - stalled_since_s))
-    number = allowed
+    number = capped = min(allowed, state.guard.cap or allowed)
     if replicas.rollout or state.observations < _OBSERVATIONS_BEFORE_SCALE_IN:
-        number = max(allowed, replicas.current)
+        number = max(capped, replicas.current)
     return Restrained(
         replicas=number,
         wanted=wanted,
         stalled_since_s=stalled_since_s,
         refused=step - allowed,
-        rollout=replicas.rollout and number > allowed,
+        rollout=replicas.rollout and number > capped,
+        wish=allowed,
+        saturated=number == capped < allowed,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from queueworker_operator.decision.codec import InvalidRecord, Record, decode, encode
@@ -92,11 +93,92 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Jobs finished and seconds that slots were busy, in so many seconds."""
+
+    finished: float = 0.0
+    busy_s: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        """Give the mean number of busy slots."""
+        return self.busy_s / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def rate_per_s(self) -> float:
+        """Give the jobs finished per second."""
+        return self.finished / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def service_s(self) -> float:
+        """Give the busy seconds for each job."""
+        return self.busy_s / self.finished if self.finished > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What shows whether pods help: `ticks` in a row, newest last, in which all slots were full.
+
+    Each is (finished, busy_s, seconds); older ones are added up. `fastest_s` is the shortest mean service time of a `block` of ticks, 0 when there was none;
+    `dispersion` that of completions.
+    """
+
+    ticks: tuple[tuple[float, float, float], ...] = ()
+    block: Tally = Tally()
+    fastest_s: float = 0.0
+    dispersion: float = 1.0
+
+    @property
+    def series(self) -> tuple[Tally, ...]:
+        """Give the ticks."""
+        return tuple(
+            Tally(finished=finished, busy_s=busy_s, seconds=seconds)
+            for finished, busy_s, seconds in self.ticks
+        )
+
+
+class GuardMode(StrEnum):
+    """What the saturation guard is at: watching, testing fewer pods, resting, testing more."""
+
+    FREE = "Free"
+    DOWN = "Down"
+    HOLD = "Hold"
+    UP = "Up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The most pods that help (`cap`, 0 for no bound) and how that is being tested.
+
+    `base` was measured with the cap `before`, `from_pods` were in use at the alarm. `first` is
+    the first step down, `settled_s` the instant from which it is measured. `failed` and `streak`
+    count tries of more pods, `alarms` false ones in a row.
+    """
+
+    mode: GuardMode = GuardMode.FREE
+    cap: int = 0
+    before: int = 0
+    from_pods: int = 0
+    base: Tally = Tally()
+    since_s: float = 0.0
+    settled_s: float | None = None
+    first: bool = False
+    wait_s: float = 60.0
+    streak: int = 0
+    failed: int = 0
+    alarms: int = 0
+    silent_until_s: float = 0.0
+    bound_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """All that is learned. `State()` knows nothing.
 
     `wanted` are (time, replicas wanted) of the last 20 minutes, falling: what a scale-in waits
-    for. `slots` is the last number seen in a worker's row, 0 when none was.
+    for. `slots` is the last number seen in a worker's row, 0 when none was. `wish` is what the
+    last decision asked for before the guard's cap; `waited` whether jobs waited at the last sample.
     """
 
     last: Sample | None = None
@@ -111,6 +193,10 @@ class State:
     slots: int = 0
     wanted: tuple[tuple[float, float], ...] = ()
     stalled_since_s: float | None = None
+    wish: int = 0
+    waited: bool = False
+    evidence: Evidence = Evidence()
+    guard: Guard = Guard()
 
 
 def to_record(state: State) -> Record:

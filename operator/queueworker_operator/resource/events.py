@@ -10,7 +10,12 @@ from queueworker_operator.resource.spec import ResourceSpec
 COMPONENT = "queueworker-operator"
 LONGEST_MESSAGE = 1024  # the API server refuses longer ones
 LONGEST_NAME = 230  # of 253; a suffix follows
-WARNINGS = {Reason.MAX_REPLICAS, Reason.NO_METRICS, Reason.PODS_NOT_STARTING}
+WARNINGS = {
+    Reason.MAX_REPLICAS,
+    Reason.NO_METRICS,
+    Reason.PODS_NOT_STARTING,
+    Reason.SATURATED,
+}
 
 
 def decision_event(spec: ResourceSpec, decision: Decision, now: str, suffix: str) -> dict[str, Any]:

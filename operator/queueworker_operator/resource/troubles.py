@@ -22,6 +22,7 @@ FACTS = {
 REASONS = {
     Reason.MAX_REPLICAS: Condition.SCALING_LIMITED,
     Reason.ROLLOUT: Condition.SCALING_LIMITED,
+    Reason.SATURATED: Condition.SCALING_LIMITED,
     Reason.PODS_NOT_STARTING: Condition.WORKERS_HEALTHY,
 }
 

@@ -1,0 +1,52 @@
+"""Fold one tick into what is known about a bottleneck behind all pods."""
+
+from dataclasses import replace
+
+from queueworker_operator.decision.estimate import Flow
+from queueworker_operator.decision.evidence import is_limited, learn_evidence
+from queueworker_operator.decision.guard import learn_guard
+from queueworker_operator.decision.model import Mode, Policy, Replicas, Sample, Saturation
+from queueworker_operator.decision.outlook import slots_of
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S
+from queueworker_operator.decision.state import Guard, State
+from queueworker_operator.decision.trial import Scene
+
+
+def learn_saturation(
+    policy: Policy, state: State, flow: Flow, sample: Sample, replicas: Replicas
+) -> State:
+    """Fold the tick that led to `sample`; all else of it is folded in `state` already.
+
+    Only pods that the controller sizes can be tested: elsewhere the guard is off.
+    """
+    slots, _ = slots_of(policy, state, sample)
+    waiting = sample.claimable > state.stuck.jobs
+    limited = waiting and state.waited and is_limited(sample, replicas, slots)
+    evidence = learn_evidence(state.evidence, flow, state.service, limited=limited)
+    guard = Guard()
+    if _is_on(policy):
+        scene = _scene(policy, replace(state, evidence=evidence), sample, flow)
+        guard, evidence = learn_guard(state.guard, evidence, scene)
+    return replace(state, evidence=evidence, guard=guard, waited=waiting)
+
+
+def _is_on(policy: Policy) -> bool:
+    sized = policy.mode is not Mode.PAUSED and policy.replicas is None
+    return sized and policy.saturation is Saturation.PROTECT
+
+
+def _scene(policy: Policy, state: State, sample: Sample, flow: Flow) -> Scene:
+    return Scene(
+        at_s=sample.at_s,
+        promise_s=policy.start_within_s,
+        fewest=policy.min_replicas,
+        most=policy.max_replicas,
+        slots=slots_of(policy, state, sample)[0],
+        service_s=state.service.estimate_s,
+        lead_s=state.start_up.estimate_s + OBSERVE_EVERY_S,
+        oldest_age_s=sample.oldest_age_s,
+        wish=state.wish,
+        busy=flow.busy_s / flow.elapsed_s,
+        dispersion=state.evidence.dispersion,
+        fastest_s=state.evidence.fastest_s,
+    )

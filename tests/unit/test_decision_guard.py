@@ -1,0 +1,344 @@
+"""The saturation guard, step by step."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.samples import AT_S, learned, sample
+
+from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.guard import learn_guard
+from queueworker_operator.decision.model import Mode, Policy, Reason, Replicas, Saturation
+from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tally
+from queueworker_operator.decision.trial import Scene
+
+SCENE = Scene(
+    at_s=AT_S,
+    promise_s=30.0,
+    fewest=1,
+    most=60,
+    slots=4,
+    service_s=2.0,
+    lead_s=20.0,
+    oldest_age_s=60.0,
+    wish=60,
+    busy=40.0,
+    dispersion=1.0,
+    fastest_s=2.0,
+)
+RAMP = (8, 8, 8, 8, 8, 8, 12, 16, 24, 32, 40, 40, 40, 40, 40)
+FLAT = tuple((40.0, 5.0 * busy, 5.0) for busy in RAMP)
+HELPFUL = tuple((5.0 * busy, 5.0 * busy, 5.0) for busy in RAMP)
+HARMFUL = tuple((4000.0 / busy**1.6, 5.0 * busy, 5.0) for busy in RAMP)
+SLOW = ((60.0, 240.0, 5.0),) * 60
+BASE = Tally(finished=600.0, busy_s=4000.0, seconds=100.0)
+
+
+def seen(ticks: tuple[tuple[float, float, float], ...], **fields: Any) -> Evidence:
+    return Evidence(ticks=ticks, fastest_s=2.0, **fields)
+
+
+def scene(after_s: float = 0.0, **fields: Any) -> Scene:
+    return replace(SCENE, at_s=AT_S + after_s, **fields)
+
+
+def at(mode: GuardMode, **fields: Any) -> Guard:
+    """Give a guard that 40 pods were stepped back to 20 by, and that measures since 10 s."""
+    about: dict[str, Any] = {
+        "cap": 20 if mode is GuardMode.DOWN else 10,
+        "before": 40,
+        "from_pods": 40,
+        "base": BASE,
+        "since_s": AT_S - 60.0,
+        "settled_s": AT_S - 30.0,
+        "bound_at_s": AT_S,
+    }
+    return Guard(mode=mode, **{**about, **fields})
+
+
+def measured(finished: float, busy: float, ticks: int = 20) -> Evidence:
+    return seen(((finished, 5.0 * busy, 5.0),) * ticks)
+
+
+def test_a_rise_that_finishes_no_more_jobs_halves_the_pods() -> None:
+    guard, evidence = learn_guard(Guard(), seen(FLAT), SCENE)
+
+    assert (guard.mode, guard.cap, guard.from_pods) == (GuardMode.DOWN, 5, 10)
+    assert guard.first
+    assert evidence.ticks == ()
+
+
+@pytest.mark.parametrize(
+    ("ticks", "fields"),
+    [
+        (HELPFUL, {}),
+        (FLAT, {"wish": 9}),
+        (FLAT, {"slots": 12}),
+        (FLAT, {"fastest_s": 5.0}),
+        (FLAT[:3], {}),
+        (tuple((finished / 30, busy, 5.0) for finished, busy, _ in FLAT), {}),
+    ],
+    ids=["more help", "fewer wanted", "few pods", "not worth it", "too early", "too few jobs"],
+)
+def test_there_is_no_alarm_without_proof(
+    ticks: tuple[tuple[float, float, float], ...], fields: dict[str, Any]
+) -> None:
+    assert learn_guard(Guard(), seen(ticks), scene(**fields)) == (Guard(), seen(ticks))
+
+
+def test_after_a_false_alarm_it_is_silent() -> None:
+    silent = Guard(silent_until_s=AT_S + 1.0)
+
+    assert learn_guard(silent, seen(FLAT), SCENE)[0] == silent
+    assert learn_guard(silent, seen(FLAT), scene(2.0))[0].mode is GuardMode.DOWN
+
+
+def test_jobs_that_all_became_slower_for_another_reason_begin_the_evidence_anew() -> None:
+    guard, evidence = learn_guard(Guard(), seen(HARMFUL), SCENE)
+
+    assert guard == Guard()
+    assert evidence.ticks == HARMFUL[-2:]
+
+
+def test_the_most_pods_late_with_slow_jobs_try_fewer() -> None:
+    worried = scene(service_s=4.0, most=12, wish=12)
+
+    guard, _ = learn_guard(Guard(), seen(SLOW), worried)
+
+    assert (guard.mode, guard.cap, guard.from_pods) == (GuardMode.DOWN, 9, 12)
+    for calm in ({"oldest_age_s": 20.0}, {"wish": 11}, {"service_s": 2.5}):
+        assert learn_guard(Guard(), seen(SLOW), replace(worried, **calm))[0] == Guard()
+    assert learn_guard(Guard(), seen(SLOW[:6]), worried)[0] == Guard()
+
+
+@pytest.mark.parametrize(("busy", "settled"), [(80.0, True), (90.0, False)])
+def test_fewer_pods_are_measured_once_the_others_are_gone(busy: float, settled: bool) -> None:
+    began = at(GuardMode.DOWN, settled_s=None, since_s=AT_S - 10.0)
+
+    guard, evidence = learn_guard(began, seen(FLAT), scene(busy=busy))
+
+    assert (guard.settled_s == AT_S) == settled
+    assert evidence.ticks == ()
+    assert learn_guard(began, seen(FLAT), scene(30.0, busy=busy))[0].settled_s is not None
+
+
+@pytest.mark.parametrize(("busy", "settled"), [(37.0, True), (36.0, False)])
+def test_more_pods_are_measured_once_they_run(busy: float, settled: bool) -> None:
+    began = at(GuardMode.UP, settled_s=None, since_s=AT_S - 10.0)
+
+    guard, _ = learn_guard(began, seen(()), scene(busy=busy))
+
+    assert (guard.settled_s == AT_S) == settled
+    assert learn_guard(began, seen(()), scene(60.0, busy=busy))[0].settled_s is not None
+
+
+def test_what_is_measured_before_completions_follow_does_not_count() -> None:
+    guard = at(GuardMode.DOWN, settled_s=AT_S - 3.0)
+
+    assert learn_guard(guard, seen(FLAT), SCENE) == (guard, seen(()))
+
+
+def test_a_trial_goes_on_until_it_is_long_and_sure_enough() -> None:
+    guard = at(GuardMode.DOWN)
+
+    for ticks in (3, 4):
+        evidence = measured(1.0, 20.0, ticks)
+        assert learn_guard(guard, evidence, SCENE) == (guard, evidence)
+    assert learn_guard(guard, measured(1.0, 20.0, 24), SCENE)[0] != guard
+
+
+def test_half_the_pods_that_finish_half_were_a_false_alarm_and_silence_doubles() -> None:
+    guard = at(GuardMode.DOWN, first=True)
+    half = measured(15.0, 20.0)
+
+    once, _ = learn_guard(guard, half, SCENE)
+    fourth, _ = learn_guard(replace(guard, alarms=3), half, SCENE)
+
+    assert once == Guard(alarms=1, silent_until_s=AT_S + 300.0)
+    assert fourth == Guard(alarms=4, silent_until_s=AT_S + 1200.0)
+
+
+def test_a_first_step_after_which_as_many_slots_are_busy_proves_nothing() -> None:
+    guard, _ = learn_guard(at(GuardMode.DOWN, first=True), measured(30.0, 40.0, 24), SCENE)
+
+    assert guard.mode is GuardMode.FREE
+
+
+def test_half_the_pods_that_finish_as_much_go_on_down_to_the_knee() -> None:
+    guard = at(GuardMode.DOWN, first=True)
+
+    down, evidence = learn_guard(guard, measured(30.0, 20.0), SCENE)
+
+    assert (down.mode, down.cap, down.before, down.first) == (GuardMode.DOWN, 6, 20, False)
+    assert down.settled_s is None
+    assert evidence.ticks == ()
+
+
+def test_a_later_step_down_that_finishes_fewer_goes_back_and_rests() -> None:
+    guard, _ = learn_guard(at(GuardMode.DOWN), measured(15.0, 20.0), SCENE)
+
+    assert (guard.mode, guard.cap) == (GuardMode.HOLD, 40)
+
+
+def test_steps_down_end_at_the_knee_and_at_the_fewest() -> None:
+    slowed = measured(30.0, 16.0)
+
+    knee, _ = learn_guard(at(GuardMode.DOWN, cap=4), slowed, SCENE)
+    fewest, _ = learn_guard(at(GuardMode.DOWN, cap=4), slowed, scene(fewest=4))
+
+    assert (knee.mode, knee.cap) == (GuardMode.HOLD, 4)
+    assert (fewest.mode, fewest.cap) == (GuardMode.HOLD, 4)
+
+
+def test_while_jobs_run_at_full_speed_seven_tenths_are_tried_next() -> None:
+    guard, _ = learn_guard(at(GuardMode.DOWN), measured(30.0, 12.0), SCENE)
+
+    assert (guard.mode, guard.cap) == (GuardMode.DOWN, 14)
+
+
+def test_more_pods_that_finish_more_are_doubled_and_then_set_free() -> None:
+    up = at(GuardMode.UP, base=Tally(finished=600.0, busy_s=2000.0, seconds=100.0), before=7)
+    more = measured(60.0, 40.0)
+
+    doubled, _ = learn_guard(up, more, SCENE)
+
+    assert (doubled.mode, doubled.cap, doubled.streak) == (GuardMode.UP, 20, 1)
+    assert learn_guard(replace(up, streak=1), more, SCENE)[0] == Guard()
+
+
+def test_more_pods_that_finish_no_more_go_back_and_wait_longer() -> None:
+    up = at(GuardMode.UP, base=Tally(finished=600.0, busy_s=2000.0, seconds=100.0), before=7)
+
+    guard, _ = learn_guard(up, measured(30.0, 40.0), SCENE)
+
+    assert (guard.mode, guard.cap, guard.failed) == (GuardMode.HOLD, 7, 1)
+    assert guard.wait_s == 120.0
+
+
+def test_where_slots_stay_free_a_trial_down_rests_and_one_up_ends_the_cap() -> None:
+    down, up = at(GuardMode.DOWN), at(GuardMode.UP)
+
+    assert learn_guard(down, seen(()), SCENE)[0] == down
+    assert learn_guard(down, seen(()), scene(150.0))[0].mode is GuardMode.HOLD
+    assert learn_guard(up, seen(()), scene(150.0))[0] == Guard()
+
+
+def test_a_rest_ends_with_a_try_of_more() -> None:
+    rest = at(GuardMode.HOLD, since_s=AT_S)
+    steady = measured(30.0, 40.0)
+
+    assert learn_guard(rest, steady, scene(59.0))[0].mode is GuardMode.HOLD
+    more, evidence = learn_guard(rest, steady, scene(60.0))
+    assert (more.mode, more.cap, more.before) == (GuardMode.UP, 14, 10)
+    assert evidence.ticks == ()
+    assert learn_guard(replace(rest, streak=1), steady, scene(60.0))[0].cap == 20
+    assert learn_guard(rest, steady, scene(60.0, most=12))[0].cap == 12
+
+
+def test_a_rest_ends_at_once_when_jobs_run_faster() -> None:
+    rest = at(GuardMode.HOLD, since_s=AT_S, failed=2)
+
+    more, _ = learn_guard(rest, measured(60.0, 40.0), SCENE)
+
+    assert (more.mode, more.failed) == (GuardMode.UP, 0)
+    unknown = replace(rest, base=Tally())
+    assert learn_guard(unknown, measured(60.0, 40.0), SCENE)[0].mode is GuardMode.HOLD
+
+
+@pytest.mark.parametrize(
+    ("evidence", "fields"),
+    [
+        (measured(1.0, 40.0), {}),
+        (measured(30.0, 40.0, 2), {}),
+        (measured(30.0, 40.0), {"wish": 10}),
+    ],
+    ids=["few jobs", "short", "no more wanted"],
+)
+def test_a_rest_goes_on_while_there_is_nothing_to_try_with(
+    evidence: Evidence, fields: dict[str, Any]
+) -> None:
+    rest = at(GuardMode.HOLD, since_s=AT_S)
+
+    assert learn_guard(rest, evidence, scene(60.0, **fields))[0].mode is GuardMode.HOLD
+
+
+def test_after_two_vain_tries_of_more_fewer_are_tried_once() -> None:
+    rest = at(GuardMode.HOLD, since_s=AT_S - 600.0, failed=2)
+
+    fewer, _ = learn_guard(rest, measured(10.0, 40.0), SCENE)
+    at_the_knee, _ = learn_guard(rest, measured(30.0, 40.0), scene(fastest_s=5.5))
+    single, _ = learn_guard(replace(rest, cap=1), measured(10.0, 4.0), SCENE)
+
+    assert (fewer.mode, fewer.cap, fewer.failed) == (GuardMode.DOWN, 7, 0)
+    assert (at_the_knee.mode, at_the_knee.cap) == (GuardMode.UP, 14)
+    assert (single.mode, single.cap) == (GuardMode.UP, 2)
+
+
+def test_a_cap_that_binds_nobody_for_three_minutes_comes_off() -> None:
+    rest = at(GuardMode.HOLD, since_s=AT_S)
+
+    assert learn_guard(rest, seen(()), scene(179.0, wish=3))[0].mode is GuardMode.HOLD
+    assert learn_guard(rest, seen(()), scene(181.0, wish=3))[0] == Guard()
+    trying = at(GuardMode.UP, settled_s=AT_S + 180.0)
+    assert learn_guard(trying, seen(()), scene(181.0, wish=3))[0] == trying
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"saturation": Saturation.SPEND}, {"mode": Mode.PAUSED}, {"replicas": 5}],
+    ids=["spend", "paused", "by hand"],
+)
+def test_the_guard_is_off_where_it_may_not_size(fields: dict[str, Any]) -> None:
+    capped = learned(guard=at(GuardMode.HOLD))
+    pods = Replicas(current=10, ready=10)
+
+    on = observe(Policy(max_replicas=60), capped, sample(5.0), pods)
+    off = observe(Policy(max_replicas=60, **fields), capped, sample(5.0), pods)
+
+    assert on.guard.cap == 10
+    assert off.guard == Guard()
+
+
+@pytest.mark.parametrize(
+    ("guard", "said"),
+    [
+        (at(GuardMode.DOWN, first=True), "40 pods finished no more jobs than fewer, trying 20"),
+        (at(GuardMode.DOWN), "40 pods finished no more jobs than 40, trying 20"),
+        (at(GuardMode.UP, before=7), "40 pods finished no more jobs than 7, trying 10"),
+        (
+            at(GuardMode.HOLD, since_s=AT_S - 20.0),
+            "40 pods finished no more jobs than 10, held there, next try in 39s",
+        ),
+    ],
+    ids=["first", "down", "up", "hold"],
+)
+def test_the_cap_holds_and_is_told(guard: Guard, said: str) -> None:
+    seen_now = sample(1.0, ready=5000, oldest_age_s=60.0, running=160, slots_per_pod=4)
+    state = learned(guard=guard, service_s=2.0, rate_per_s=20.0)
+    pods = Replicas(current=40, ready=40)
+
+    decision, after = decide(Policy(max_replicas=60), state, seen_now, pods)
+
+    assert (decision.desired, decision.reason) == (guard.cap, Reason.SATURATED)
+    assert decision.message.endswith(said)
+    assert after.wish == 60
+
+
+@pytest.mark.parametrize(
+    ("policy", "pods", "desired", "reason"),
+    [
+        (Policy(min_replicas=30, max_replicas=60), Replicas(current=40, ready=40), 30, None),
+        (Policy(max_replicas=60), Replicas(current=40, ready=40, rollout=True), 40, Reason.ROLLOUT),
+    ],
+    ids=["the fewest", "a rollout"],
+)
+def test_the_fewest_and_a_rollout_win_over_the_cap(
+    policy: Policy, pods: Replicas, desired: int, reason: Reason | None
+) -> None:
+    seen_now = sample(1.0, ready=5000, oldest_age_s=60.0, running=160, slots_per_pod=4)
+    state = learned(guard=at(GuardMode.HOLD), service_s=2.0, rate_per_s=20.0)
+
+    decision, _ = decide(policy, state, seen_now, pods)
+
+    assert decision.desired == desired
+    assert reason is None or decision.reason is reason
