@@ -75,7 +75,14 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.replicas", -1, "should be greater than or equal to 0"),
     ("spec.replicas", 10_001, "should be less than or equal to 10000"),
     ("spec.mode", "auto", 'supported values: "Auto", "DryRun", "Paused"'),
-    ("spec.latePercent", 1, 'unknown field "spec.latePercent"'),
+    ("spec.latePercent", 0, "should be greater than or equal to 0.01"),
+    ("spec.latePercent", 51, "should be less than or equal to 50"),
+    ("spec.objective", "Cost", 'supported values: "Balanced", "Latency"'),
+    ("spec.saturation", "Off", 'supported values: "Protect", "Spend"'),
+    ("spec.fallback", {"after": "1m"}, "spec.fallback.replicas: Required value"),
+    ("spec.fallback", {"replicas": 0}, "should be greater than or equal to 1"),
+    ("spec.fallback", {"replicas": 3, "after": "soon"}, "fallback.after must be a duration"),
+    ("spec.schedule", [], 'unknown field "spec.schedule"'),
 ]
 
 
@@ -146,6 +153,10 @@ def test_a_resource_with_every_field_is_taken(crd: ApiServer, namespace: str) ->
     body["spec"] |= {
         "replicas": 0,
         "mode": "DryRun",
+        "latePercent": 2.5,
+        "objective": "Latency",
+        "saturation": "Spend",
+        "fallback": {"replicas": 6, "after": "2m"},
         "queues": ["mail", "EU/Reports_2.x-y", "q" * 128],
     }
 
@@ -165,6 +176,9 @@ def test_what_is_left_out_gets_its_documented_default(mail: tuple[ApiServer, str
         "minReplicas": 0,
         "maxReplicas": 10,
         "mode": "Auto",
+        "latePercent": 0.5,
+        "objective": "Balanced",
+        "saturation": "Protect",
     }
 
 

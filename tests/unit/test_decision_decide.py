@@ -1,14 +1,17 @@
 """What is decided, and what is said about it."""
 
+import json
 from dataclasses import replace
 from time import perf_counter
 
 import pytest
 from tests.support.samples import AT_S, learned, sample
 
+from queueworker_operator.controller.record import Verdict, replay, to_json
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.model import (
     Decision,
+    Fallback,
     Mode,
     Policy,
     Reason,
@@ -63,6 +66,74 @@ def test_without_a_usable_sample_replicas_are_held(seen: Sample | None) -> None:
     assert (decision.desired, decision.reason) == (7, Reason.NO_METRICS)
     assert decision.message == "7: no metrics, held"
     assert after == state
+
+
+@pytest.mark.parametrize(
+    ("current", "blind_s", "desired", "reason"),
+    [
+        (2, 119.0, 2, Reason.NO_METRICS),
+        (2, 120.0, 6, Reason.FALLBACK),
+        (9, 600.0, 9, Reason.FALLBACK),
+    ],
+)
+def test_a_fallback_adds_pods_once_it_is_time_and_takes_none(
+    current: int, blind_s: float, desired: int, reason: Reason
+) -> None:
+    policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=120.0))
+    pods = Replicas(current=current, ready=current)
+
+    decision, after = decide(policy, learned(), None, pods, blind_s=blind_s)
+
+    assert (decision.desired, decision.reason, after) == (desired, reason, learned())
+    if reason is Reason.FALLBACK:
+        assert decision.message.endswith(
+            f": no metrics for {blind_s:.0f}s; spec.fallback.replicas is 6"
+        )
+
+
+def test_a_fallback_stays_under_the_maximum_and_gives_way_to_metrics() -> None:
+    policy = Policy(max_replicas=4, fallback=Fallback(replicas=6, after_s=1.0))
+    pods = Replicas(current=1, ready=1)
+
+    assert decide(policy, learned(), None, pods, blind_s=5.0)[0].desired == 4
+    assert decide(policy, learned(), sample(1.0), pods, blind_s=5.0)[0].desired == 1
+
+
+def test_a_recorded_fallback_is_made_again() -> None:
+    policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=60.0))
+    pods = Replicas(current=1, ready=1)
+    decision, _ = decide(policy, learned(), None, pods, blind_s=90.0)
+    verdict = Verdict(
+        policy=policy,
+        state=learned(),
+        sample=None,
+        replicas=pods,
+        decision=decision,
+        blind_s=90.0,
+    )
+
+    assert replay(json.loads(json.dumps(to_json(verdict, 6)))) == decision
+
+
+def test_slots_that_long_jobs_hold_are_demand() -> None:
+    seen = sample(1.0, ready=4, oldest_age_s=1.0, running=10, slots_per_pod=1)
+    pods = Replicas(current=10, ready=10)
+
+    short = decide(POLICY, learned(service_s=1.0), seen, pods)[0]
+    long = decide(POLICY, learned(service_s=300.0), seen, pods)[0]
+
+    assert long.desired > 10 >= short.desired
+
+
+def test_announced_jobs_that_would_start_too_late_are_told() -> None:
+    due = (0,) * 8 + (100,)
+    seen = sample(1.0, due_5s=due, slots_per_pod=4)
+    policy = Policy(max_replicas=200, start_within_s=5.0)
+
+    decision, _ = decide(policy, learned(), seen, Replicas(current=1, ready=1))
+
+    assert decision.reason is Reason.FORECAST
+    assert "announced jobs would start too late (promise 5s" in decision.message
 
 
 def test_a_burst_is_answered_in_one_step_before_any_observation_of_it() -> None:

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from queueworker_operator.decision.model import Decision, Mode, Policy, Reason, Replicas, Sample
+from queueworker_operator.decision.model import (
+    Decision,
+    Fallback,
+    Mode,
+    Objective,
+    Policy,
+    Reason,
+    Replicas,
+    Sample,
+    Saturation,
+)
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource import (
@@ -92,6 +102,10 @@ def test_every_field_reaches_the_policy() -> None:
             slotsPerPod=4,
             replicas=7,
             mode="DryRun",
+            latePercent=2,
+            objective="Latency",
+            saturation="Spend",
+            fallback={"replicas": 6, "after": "2m"},
         )
     )
 
@@ -102,7 +116,17 @@ def test_every_field_reaches_the_policy() -> None:
         slots_per_pod=4,
         replicas=7,
         mode=Mode.DRY_RUN,
+        late_percent=2.0,
+        objective=Objective.LATENCY,
+        saturation=Saturation.SPEND,
+        fallback=Fallback(replicas=6, after_s=120.0),
     )
+
+
+def test_a_fallback_waits_a_minute_when_it_does_not_say_how_long() -> None:
+    policy = parse(body(fallback={"replicas": 3})).policy
+
+    assert policy.fallback == Fallback(replicas=3, after_s=60.0)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +146,17 @@ def test_every_field_reaches_the_policy() -> None:
         ({"queues": [""]}, "holds names of 1 to"),
         ({"queues": [None]}, "holds names of 1 to"),
         ({"queues": "mail"}, "must list 1 to 16"),
-        ({"mode": "Off"}, "must be Auto, DryRun or Paused"),
+        ({"mode": "Off"}, "spec.mode must be Auto, DryRun or Paused"),
+        ({"objective": "Cost"}, "spec.objective must be Balanced or Latency"),
+        ({"saturation": True}, "spec.saturation must be a text"),
+        ({"latePercent": 0}, "spec.latePercent must be a number from 0.01 to 50"),
+        ({"latePercent": "1"}, "spec.latePercent must be a number from 0.01 to 50"),
+        ({"latePercent": float("nan")}, "spec.latePercent must be a number from 0.01 to 50"),
+        ({"latePercent": True}, "spec.latePercent must be a number from 0.01 to 50"),
+        ({"fallback": 6}, "spec.fallback is missing or not an object"),
+        ({"fallback": {"after": "1m"}}, "spec.fallback.replicas is missing"),
+        ({"fallback": {"replicas": 0}}, "replicas must be a whole number from 1 to 10000"),
+        ({"fallback": {"replicas": 3, "after": "25h"}}, "spec.fallback.after must lie between"),
         ({"scaleTargetRef": {"kind": "StatefulSet", "name": "x"}}, "must be a Deployment"),
         ({"scaleTargetRef": {}}, "spec.scaleTargetRef.name must be a text"),
         ({"scaleTargetRef": None}, "spec.scaleTargetRef is missing"),

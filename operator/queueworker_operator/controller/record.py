@@ -19,6 +19,7 @@ class Verdict:
     sample: Sample | None
     replicas: Replicas
     decision: Decision
+    blind_s: float = 0.0
 
 
 def to_json(verdict: Verdict, asked: int | None) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def to_json(verdict: Verdict, asked: int | None) -> dict[str, Any]:
         "sample": encode(verdict.sample),
         "replicas": encode(verdict.replicas),
         "decision": encode(verdict.decision),
+        "blind_s": verdict.blind_s,
         "asked": asked,
     }
 
@@ -45,5 +47,6 @@ def replay(record: Mapping[str, Any]) -> Decision:
         from_record(record["state"]),
         None if sample is None else decode(Sample, sample),
         decode(Replicas, record["replicas"]),
+        blind_s=float(record.get("blind_s", 0.0)),
     )
     return decision

@@ -73,14 +73,22 @@ def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> V
         watch.state = observe(policy, watch.state, sample, replicas)
         watch.observed_at_s = sample.at_s
     before = watch.state
-    decision, watch.state = decide(policy, before, sample, replicas)
+    blind_s = 0.0 if watch.sampled_at_s is None else max(ports.clock() - watch.sampled_at_s, 0.0)
+    decision, watch.state = decide(policy, before, sample, replicas, blind_s=blind_s)
     ports.metrics.decision_seconds.observe(ports.clock() - began_s)
     if decision.slots_assumed:
         text = f"no worker has told its slots yet: {decision.slots} are assumed; set slotsPerPod"
         found.facts[Fact.SLOTS_ASSUMED] = text
     if decision.unclaimable:
         found.facts[Fact.UNCLAIMABLE_JOBS] = unclaimable_text(watch, decision.unclaimable)
-    return Verdict(policy=policy, state=before, sample=sample, replicas=replicas, decision=decision)
+    return Verdict(
+        policy=policy,
+        state=before,
+        sample=sample,
+        replicas=replicas,
+        decision=decision,
+        blind_s=blind_s,
+    )
 
 
 def unclaimable_text(watch: Watch, jobs: float) -> str:

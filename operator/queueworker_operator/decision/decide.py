@@ -12,7 +12,7 @@ from queueworker_operator.decision.estimate import (
     usable,
 )
 from queueworker_operator.decision.evidence import without_ticks
-from queueworker_operator.decision.explain import Verdict, change, explain
+from queueworker_operator.decision.explain import Verdict, change, explain, seconds
 from queueworker_operator.decision.model import (
     Decision,
     Mode,
@@ -71,16 +71,23 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
 
 
 def decide(
-    policy: Policy, state: State, sample: Sample | None, replicas: Replicas
+    policy: Policy,
+    state: State,
+    sample: Sample | None,
+    replicas: Replicas,
+    *,
+    blind_s: float = 0.0,
 ) -> tuple[Decision, State]:
     """Size the workload for this sample; may run each second between two observations.
 
-    `sample` None (or one that cannot be used) holds: nothing is scaled on missing data.
+    `sample` None (or one that cannot be used) holds: nothing is scaled on missing data, but what
+    the policy's fallback says once that lasts: `blind_s` since the last reading.
     """
-    fixed = _fixed(policy, sample, replicas)
-    if fixed is not None or sample is None:
-        return fixed or _held(replicas, Reason.NO_METRICS, "no metrics, held"), state
-    current = replicas.current
+    fixed = _fixed(policy, replicas)
+    if fixed is not None:
+        return fixed, state
+    if sample is None or not usable(sample):
+        return _blind(policy, replicas, blind_s), state
     outlook = look(policy, state, sample, replicas)
     plan = make_plan(policy, state, outlook)
     if policy.min_replicas < 1:
@@ -93,7 +100,7 @@ def decide(
         outlook=outlook,
         plan=plan,
         restrained=restrained,
-        current=current,
+        current=replicas.current,
         desired=min(max(restrained.replicas, policy.min_replicas), policy.max_replicas),
     )
     remembered = replace(
@@ -105,7 +112,7 @@ def decide(
     return explain(verdict), remembered
 
 
-def _fixed(policy: Policy, sample: Sample | None, replicas: Replicas) -> Decision | None:
+def _fixed(policy: Policy, replicas: Replicas) -> Decision | None:
     """Give the decision that no estimate is needed for, if one applies."""
     if policy.mode is Mode.PAUSED:
         return _held(replicas, Reason.PAUSED, "paused, nothing is changed")
@@ -114,9 +121,18 @@ def _fixed(policy: Policy, sample: Sample | None, replicas: Replicas) -> Decisio
         return Decision(
             desired=policy.replicas, current=replicas.current, reason=Reason.MANUAL, message=line
         )
-    if not usable(sample):
-        return _held(replicas, Reason.NO_METRICS, "no metrics, held")
     return None
+
+
+def _blind(policy: Policy, replicas: Replicas, blind_s: float) -> Decision:
+    """Hold, or scale out to the fallback; never in."""
+    fallback, current = policy.fallback, replicas.current
+    if fallback is None or blind_s < fallback.after_s:
+        return _held(replicas, Reason.NO_METRICS, "no metrics, held")
+    desired = max(current, min(fallback.replicas, policy.max_replicas))
+    why = f"no metrics for {seconds(blind_s)}; spec.fallback.replicas is {fallback.replicas}"
+    line = f"{change(current, desired)}: {why}"
+    return Decision(desired=desired, current=current, reason=Reason.FALLBACK, message=line)
 
 
 def _regime(policy: Policy, state: State, start_up: StartUp) -> Regime:

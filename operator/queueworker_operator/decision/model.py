@@ -42,7 +42,16 @@ class Reason(StrEnum):
     NO_METRICS = "MetricsUnavailable"
     PODS_NOT_STARTING = "PodsNotStarting"
     SATURATED = "Saturated"
+    FALLBACK = "Fallback"
     ROLLOUT = "RolloutInProgress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The fewest replicas once the queues could not be read for `after_s`."""
+
+    replicas: int
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,8 @@ class Policy:
     `slots_per_pod` None means learned from the workers' rows; `default_slots` is what the pod
     template says (or the worker's default) until a worker has lived. `replicas` is the manual
     override, None means automatic. `late_percent` of the jobs may start later than promised, twice
-    that where the promise is shorter than a start-up.
+    that where the promise is shorter than a start-up. Without `fallback` a reading that fails
+    holds the replicas.
     """
 
     start_within_s: float = 30.0
@@ -65,6 +75,7 @@ class Policy:
     late_percent: float = 0.5
     objective: Objective = Objective.BALANCED
     saturation: Saturation = Saturation.PROTECT
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

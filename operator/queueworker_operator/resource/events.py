@@ -15,6 +15,7 @@ WARNINGS = {
     Reason.NO_METRICS,
     Reason.PODS_NOT_STARTING,
     Reason.SATURATED,
+    Reason.FALLBACK,
 }
 
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from queueworker_operator.decision.model import Mode, Policy
+from queueworker_operator.decision.model import Fallback, Mode, Objective, Policy, Saturation
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.resource.kind import Body, key_of
 
@@ -15,6 +16,8 @@ MOST_QUEUES = 16
 LONGEST_QUEUE_NAME = 128
 SHORTEST_PROMISE_S = 1.0
 LONGEST_PROMISE_S = 86_400.0
+SMALLEST_LATE_PERCENT = 0.01
+LARGEST_LATE_PERCENT = 50.0
 DEFAULT_SECRET_KEY = "dsn"  # noqa: S105 the key's name, not a secret
 SPEC_FIELDS = frozenset(
     {
@@ -27,12 +30,17 @@ SPEC_FIELDS = frozenset(
         "maxReplicas",
         "replicas",
         "mode",
+        "latePercent",
+        "objective",
+        "saturation",
+        "fallback",
     }
 )
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h)){1,4}")
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_./-]+")
+Choice = TypeVar("Choice", bound=StrEnum)
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
@@ -100,28 +108,55 @@ def _policy(spec: Body) -> Policy:
             f"spec.minReplicas {lowest} is more than spec.maxReplicas {highest}: lower the first"
         )
     return Policy(
-        start_within_s=_promise_s(spec),
+        start_within_s=_within_a_day_s(spec, "startWithin", "spec.startWithin", "30s"),
         min_replicas=lowest,
         max_replicas=highest,
         slots_per_pod=_integer(spec, "slotsPerPod", None, (1, MOST_SLOTS)),
         replicas=_integer(spec, "replicas", None, bounds),
-        mode=_mode(spec),
+        mode=_choice(spec, "mode", Mode.AUTO),
+        late_percent=_late_percent(spec),
+        objective=_choice(spec, "objective", Objective.BALANCED),
+        saturation=_choice(spec, "saturation", Saturation.PROTECT),
+        fallback=_fallback(spec),
     )
 
 
-def _promise_s(spec: Body) -> float:
-    seconds = duration_s(_text(spec, "startWithin", "spec.startWithin", "30s"))
+def _within_a_day_s(parent: Body, field: str, path: str, default: str | None) -> float:
+    seconds = duration_s(_text(parent, field, path, default))
     if not SHORTEST_PROMISE_S <= seconds <= LONGEST_PROMISE_S:
-        raise InvalidResource("spec.startWithin must lie between 1s and 24h")
+        raise InvalidResource(f"{path} must lie between 1s and 24h")
     return seconds
 
 
-def _mode(spec: Body) -> Mode:
-    text = _text(spec, "mode", "spec.mode", Mode.AUTO.value)
+def _choice(spec: Body, field: str, default: Choice) -> Choice:
+    text = _text(spec, field, f"spec.{field}", default.value)
+    kind = type(default)
     try:
-        return Mode(text)
+        return kind(text)
     except ValueError as exc:
-        raise InvalidResource("spec.mode must be Auto, DryRun or Paused") from exc
+        *most, last = (choice.value for choice in kind)
+        raise InvalidResource(f"spec.{field} must be {', '.join(most)} or {last}") from exc
+
+
+def _late_percent(spec: Body) -> float:
+    value = spec.get("latePercent")
+    if value is None:
+        return Policy().late_percent
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not SMALLEST_LATE_PERCENT <= value <= LARGEST_LATE_PERCENT:
+        raise InvalidResource("spec.latePercent must be a number from 0.01 to 50")
+    return float(value)
+
+
+def _fallback(spec: Body) -> Fallback | None:
+    if spec.get("fallback") is None:
+        return None
+    given = _mapping(spec, "fallback", "spec.fallback")
+    replicas = _integer(given, "replicas", None, (1, MOST_REPLICAS))
+    if replicas is None:
+        raise InvalidResource("spec.fallback.replicas is missing: the pods to have without metrics")
+    after_s = _within_a_day_s(given, "after", "spec.fallback.after", "1m")
+    return Fallback(replicas=replicas, after_s=after_s)
 
 
 def _queues(spec: Body) -> tuple[str, ...]:
