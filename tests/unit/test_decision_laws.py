@@ -23,6 +23,7 @@ from queueworker_operator.decision.state import (
     Evidence,
     Guard,
     GuardMode,
+    Season,
     State,
     Tally,
     from_record,
@@ -86,6 +87,16 @@ evidences = st.builds(
 )
 
 
+seasons = st.sampled_from(
+    [
+        Season(),
+        Season(
+            minute=int(AT_S // 60), whole=True, hours=((900,) * 3,) * 60, scores=30, plain_loss=1.0
+        ),
+    ]
+)
+
+
 @st.composite
 def samples(draw: st.DrawFn, *, after_s: float = 0.0) -> Sample:
     """Draw any sample: counters that fit together or not."""
@@ -113,7 +124,12 @@ def samples(draw: st.DrawFn, *, after_s: float = 0.0) -> Sample:
 def histories(draw: st.DrawFn) -> tuple[Policy, State]:
     """Draw what a few samples in a row, with counters that also fall, leave behind."""
     policy = draw(policies)
-    state = learned(tight=draw(st.booleans()), guard=draw(guards), evidence=draw(evidences))
+    state = learned(
+        tight=draw(st.booleans()),
+        guard=draw(guards),
+        evidence=draw(evidences),
+        season=draw(seasons),
+    )
     for tick in range(draw(st.integers(0, 4))):
         seen, replicas = draw(samples(after_s=5.0 * (tick + 1))), draw(replicas_seen)
         state = observe(policy, state, seen, replicas)

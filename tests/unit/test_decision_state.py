@@ -31,7 +31,7 @@ def test_a_state_under_a_bottleneck_is_not_much_larger() -> None:
 
 def test_a_state_from_before_there_was_a_guard_is_read() -> None:
     record = to_record(learned(rate_per_s=3.0))
-    for name in ("wish", "waited", "evidence", "guard"):
+    for name in ("wish", "waited", "evidence", "guard", "season"):
         del record[name]
 
     assert from_record(record) == learned(rate_per_s=3.0)

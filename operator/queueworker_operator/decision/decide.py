@@ -26,7 +26,8 @@ from queueworker_operator.decision.plan import allow_zero, make_plan
 from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime, is_tight
 from queueworker_operator.decision.restraint import restrain
 from queueworker_operator.decision.saturation import learn_saturation
-from queueworker_operator.decision.state import Guard, StartUp, State
+from queueworker_operator.decision.season import learn_season
+from queueworker_operator.decision.state import Guard, Season, StartUp, State
 from queueworker_operator.decision.zero import is_warm, learn_gaps
 
 _CLOCK_JUMP_S = 60.0
@@ -52,6 +53,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
     regime = _regime(policy, state, start_up)
     arrivals = learn_arrivals(state.arrivals, flow, regime)
+    season = learn_season(state.season, flow, sample.at_s, state.arrivals.rate_per_s)
     learned = replace(
         state,
         last=sample,
@@ -65,6 +67,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         tight=regime is TIGHT,
         stuck=learn_stuck(state.stuck, sample, replicas, slots_of(policy, state, sample)[0]),
         idle=learn_gaps(state.idle, sample, flow.claimable),
+        season=season if regime is TIGHT else Season(),
         slots=sample.slots_per_pod or state.slots,
     )
     return learn_saturation(policy, learned, flow, sample, replicas)
@@ -175,4 +178,5 @@ def _without_times(state: State) -> State:
         wanted=(),
         stalled_since_s=None,
         guard=Guard(),
+        season=Season(),
     )

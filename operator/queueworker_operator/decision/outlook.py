@@ -12,6 +12,7 @@ from queueworker_operator.decision.regime import (
     TIGHT,
     Regime,
 )
+from queueworker_operator.decision.season import expected_per_s
 from queueworker_operator.decision.sizing import Capacity, SteadyLoad
 from queueworker_operator.decision.state import StartUp, State
 
@@ -121,7 +122,10 @@ def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Ou
     out_s = deadline_s(policy, regime, state.lateness)
     backlog, oldest_age_s = _claimable(state, sample)
     arrivals = state.arrivals
-    forecast_per_s = _forecast_per_s(arrivals.rate_per_s, arrivals.slope_per_s2 * lead_s)
+    forecast_per_s = max(
+        _forecast_per_s(arrivals.rate_per_s, arrivals.slope_per_s2 * lead_s),
+        expected_per_s(state.season, sample.at_s, sample.at_s + lead_s),
+    )
     starting_s, overdue = _starting(state.start_up, replicas)
     return Outlook(
         at_s=sample.at_s,

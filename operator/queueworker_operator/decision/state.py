@@ -93,6 +93,24 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Season:
+    """Jobs by the minute of the hour, in the last hours; and how good a forecast that made.
+
+    `minute` (since the epoch) is being counted: `jobs` until now, `plain` expected from the rate
+    at its beginning. `loss` and `plain_loss` are those of the `scores` forecasts of both kinds.
+    """
+
+    minute: int | None = None
+    whole: bool = False
+    jobs: float = 0.0
+    plain: float = 0.0
+    hours: tuple[tuple[int, ...], ...] = ()
+    scores: int = 0
+    loss: float = 0.0
+    plain_loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """Jobs finished and seconds that slots were busy, in so many seconds."""
 
@@ -190,6 +208,7 @@ class State:
     tight: bool = False
     stuck: Stuck = Stuck()
     idle: Idle = Idle()
+    season: Season = Season()
     slots: int = 0
     wanted: tuple[tuple[float, float], ...] = ()
     stalled_since_s: float | None = None
