@@ -11,7 +11,7 @@ from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.record import replay
-from queueworker_operator.decision.model import Mode, Policy, Reason
+from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Fact
@@ -113,6 +113,43 @@ def test_without_metrics_nothing_is_scaled_and_work_resumes_within_five_seconds(
         assert held.sample_age_s is not None
         assert held.sample_age_s > 0
         assert resumed_s < 5.0
+
+    run(scene())
+
+
+class Wishes(PodTarget):
+    """A target that takes what is asked for and starts nothing."""
+
+    async def scale(self, desired: int) -> None:
+        self.writes.append((time.monotonic(), desired))
+        self._desired = desired
+
+
+def test_with_a_fallback_an_outage_adds_pods_after_its_time_and_takes_none(dsn: str) -> None:
+    async def scene() -> None:
+        name = (await execute(dsn, "SELECT current_database()"))[0][0]
+        other = dsn.replace(f"dbname={name}", "dbname=postgres")
+        target = Wishes(dsn, ("mail",))
+        policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=1.5))
+        async with looping(dsn, [assigned(target, policy)]) as (_, reports):
+            await reports.next(2)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await execute(
+                other,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                name,
+            )
+            out_s = time.monotonic()
+            held = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+            report = await reports.until(lambda report: report.written is not None)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+        assert held.decision is not None
+        assert held.decision.reason is Reason.NO_METRICS
+        assert [desired for _, desired in target.writes] == [6]
+        assert 0.5 <= target.writes[0][0] - out_s <= 5.0
+        assert report.decision is not None
+        assert report.decision.reason is Reason.FALLBACK
 
     run(scene())
 
