@@ -125,6 +125,16 @@ def test_slots_that_long_jobs_hold_are_demand() -> None:
     assert long.desired > 10 >= short.desired
 
 
+def test_the_job_that_waits_already_is_told_where_its_deadline_is_missed_by_the_most() -> None:
+    seen = sample(1.0, ready=1000, oldest_age_s=100.0, running=4, slots_per_pod=4)
+    policy = Policy(max_replicas=200, start_within_s=120.0)
+    pods = Replicas(current=3, ready=1, starting_ages_s=(0.0, 0.0))
+
+    decision = decided(policy, learned(start_up_s=40.0), seen, pods)
+
+    assert "with 3 pods the job waiting for 47s would wait" in decision.message
+
+
 def test_announced_jobs_that_would_start_too_late_are_told() -> None:
     due = (0,) * 8 + (100,)
     seen = sample(1.0, due_5s=due, slots_per_pod=4)

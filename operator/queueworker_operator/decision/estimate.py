@@ -44,10 +44,8 @@ class Flow:
     late: float
 
 
-def usable(sample: Sample | None) -> bool:
+def usable(sample: Sample) -> bool:
     """Tell whether every number of the sample is finite, not negative and not absurd."""
-    if sample is None:
-        return False
     numbers = [getattr(sample, field.name) for field in fields(sample) if field.name != "due_5s"]
     return all(number is None or 0 <= number <= _LARGEST for number in (*numbers, *sample.due_5s))
 
