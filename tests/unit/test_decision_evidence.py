@@ -158,3 +158,12 @@ def test_the_newest_ticks_are_added_up_until_they_are_long_enough_and_finished_e
 def test_an_empty_tally_has_no_rates() -> None:
     assert (Tally().busy, Tally().rate_per_s, Tally().service_s) == (0.0, 0.0, 0.0)
     assert learned().evidence == Evidence()
+
+
+def test_the_fastest_time_is_forgotten_in_a_long_gap_however_long() -> None:
+    known = Evidence(fastest_s=2.0)
+    hour = learn_evidence(known, flow(finished=1.0, elapsed_s=3600.0), EVEN, limited=False)
+    months = learn_evidence(known, flow(finished=1.0, elapsed_s=1e7), EVEN, limited=False)
+
+    assert hour.fastest_s == pytest.approx(2.0 * math.e)
+    assert months.fastest_s == 0.0

@@ -19,6 +19,8 @@ _LARGEST_DISPERSION = 30.0
 _NOISY = 2.0
 _NOISY_FACTOR = 1.5
 _MEMORY_S = 3600.0
+_MOST_FADING = 50.0
+_LONGEST_SERVICE_S = 1e6
 _FULL_SHARE = 0.95
 _LONGEST_TICK_S = 3 * OBSERVE_EVERY_S
 _TICKS_KEPT = 120
@@ -44,7 +46,7 @@ def learn_evidence(
     tick = Tally(finished=flow.finished, busy_s=flow.busy_s, seconds=flow.elapsed_s)
     usable = limited and flow.elapsed_s <= _LONGEST_TICK_S
     block = total((evidence.block, tick))
-    fastest_s = evidence.fastest_s * math.exp(flow.elapsed_s / _MEMORY_S)
+    fastest_s = _faded(evidence.fastest_s, flow.elapsed_s)
     dispersion = _dispersion(service, evidence.dispersion, flow.elapsed_s)
     if block.finished >= _BLOCK_JOBS * dispersion and block.seconds >= window_s(service.estimate_s):
         fastest_s = min(fastest_s or block.service_s, block.service_s)
@@ -55,6 +57,12 @@ def learn_evidence(
         fastest_s=fastest_s,
         dispersion=dispersion,
     )
+
+
+def _faded(fastest_s: float, elapsed_s: float) -> float:
+    """Let a fastest service time grow with its age; one that grew beyond reason is forgotten: 0."""
+    grown_s = fastest_s * math.exp(min(elapsed_s / _MEMORY_S, _MOST_FADING))
+    return grown_s if grown_s < _LONGEST_SERVICE_S else 0.0
 
 
 def _appended(ticks: Ticks, tick: Tally) -> Ticks:
