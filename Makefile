@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JSON   ?=
+ARGS   ?=
 RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults lint types docs lock wheel clean bench bench-drain bench-full
+.PHONY: help venv demo test simulate-suite faults lint types docs lock wheel clean bench bench-drain bench-full
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 
 test: venv lint ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault" $(TESTS)
+
+simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (15 minutes; JSON=FILE keeps the figures)
+	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 faults: venv ## kill, stop, crash, cut and skew all there is: 30 rows in 15 minutes or less (Debian, root); SEED=n ROUNDS=m mixes them at random
 	@hack/packages pgbouncer faketime iproute2 nftables && $(BIN)/python -m tests.faults$(if $(SEED)$(ROUNDS),.mix $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)))

@@ -23,6 +23,7 @@ from queueworker.store import complete_in
         "dead-letters",
         "queues",
         "retention",
+        "simulate",
         "troubleshooting",
         "watch-queues",
         "write-tasks",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -42,6 +43,18 @@ spec:
       terminationGracePeriodSeconds: 60
       containers:
         - {name: worker, command: [queueworker, worker, --concurrency, "7"]}
+"""
+
+SCALED_OBJECT = """\
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: mail}
+spec:
+  scaleTargetRef: {name: mail}
+  maxReplicaCount: 20
+  triggers:
+    - type: postgresql
+      metadata: {query: "SELECT ceil(count(*)::decimal / 4) FROM jobs", targetQueryValue: "1"}
 """
 
 
@@ -92,6 +105,41 @@ def test_slots_come_from_the_deployment_or_the_flag(
 
     assert "pods of 7 slots" in by_manifest
     assert "pods of 2 slots" in by_flag
+
+
+def test_files_are_policies_too(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, keda = tmp_path / "other.yaml", tmp_path / "keda.yaml"
+    other.write_text(MANIFEST.replace("maxReplicas: 20", "maxReplicas: 1"))
+    keda.write_text(SCALED_OBJECT)
+    out = tmp_path / "figures.json"
+
+    code = main([*files, "--policy", str(other), "--policy", str(keda), "--json", str(out)])
+    figures = json.loads(out.read_text())
+    keda.write_text("kind: Secret\nmetadata: {name: x}\n")
+    refused = main([*files, "--policy", str(keda)])
+
+    assert (code, list(figures)) == (0, ["other.yaml", "keda.yaml"])
+    assert figures["other.yaml"]["max_replicas"] == 1
+    assert refused == 1
+    assert "must hold one QueueWorker or ScaledObject" in capsys.readouterr().err
+
+
+def test_the_picture_shows_each_policy_over_time_and_against_the_others(
+    files: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run.svg"
+
+    main([*files, "--policy", "dbc", "--policy", "keda", "--plot", str(out)])
+
+    root = ET.fromstring(out.read_text())  # noqa: S314 - our own drawing
+    words = [element.text for element in root.iter() if element.text]
+    assert {"trace.csv", "oldest wait, s", "pods", "promise 30 s", "late against pod-hours"} <= set(
+        words
+    )
+    assert words.count("keda") == 3  # two legends and a dot
+    assert len(root.findall(".//{*}circle")) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import pytest
 from tests.support.simulated import poisson, workload
 
-from queueworker_operator.decision.model import Policy
+from queueworker_operator.decision.model import Fallback, Policy
 from queueworker_operator.simulate.compare import compare
-from queueworker_operator.simulate.model import Conditions
+from queueworker_operator.simulate.dbc import Dbc
+from queueworker_operator.simulate.model import Conditions, Window
 from queueworker_operator.simulate.policies import POLICIES, Case
 from queueworker_operator.simulate.result import Change, Outcome, reversals
 from queueworker_operator.simulate.run import simulate
@@ -41,6 +42,17 @@ def test_a_tuned_keda_is_at_its_full_size_in_one_sync(seed: int) -> None:
 
     assert sizes(outcome)[:2] == [1, 100]
     assert outcome.changes[1].at_s - 100 <= 17  # measured: 4 to 15 s
+
+
+def test_a_silence_brings_the_fallback_that_the_resource_names() -> None:
+    jobs = workload([(1.0, 5.0)], 300.0)
+    silence = Window(from_s=60.0, until_s=300.0)
+    policy = Policy(max_replicas=10, fallback=Fallback(replicas=6, after_s=90.0))
+
+    outcome = simulate(jobs, Conditions(telemetry_gaps=(silence,)), Dbc(policy=policy))
+
+    change = outcome.changes[-1]
+    assert (change.after, round(change.at_s)) == (6, 149)
 
 
 def test_knative_panics_at_a_burst_and_holds_the_most_for_a_minute() -> None:

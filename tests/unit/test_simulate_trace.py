@@ -30,6 +30,17 @@ def test_a_bucket_is_spread_up_to_the_next_row(tmp_path: Path) -> None:
     assert read_workload(file, TraceOptions(service=SERVICE)) == jobs
 
 
+def test_rows_of_one_time_share_their_bucket(tmp_path: Path) -> None:
+    file = trace(tmp_path, "t_s,arrivals,announced\n0,50,0\n0,50,1\n60,0,0\n")
+
+    jobs = read_workload(file, TraceOptions(service=SERVICE))
+
+    early = [at_s for at_s, mark in zip(jobs.at_s, jobs.announced, strict=True) if mark == 0]
+    assert (len(early), sum(jobs.announced), jobs.lasts_s) == (50, 50, 120.0)
+    assert max(early) > 40
+    assert max(jobs.at_s) < 60
+
+
 def test_events_with_sizes_come_when_they_say(tmp_path: Path) -> None:
     file = trace(tmp_path, "t_s,arrivals,service_s,announced,priority\n0,1,4,0,0\n1.5,2,0.5,1,9\n")
 

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.simulate.compare import compare
+from queueworker_operator.simulate.draw import draw
 from queueworker_operator.simulate.manifest import Manifest, read_manifest
 from queueworker_operator.simulate.model import START_UPS, Conditions, Lognormal
-from queueworker_operator.simulate.policies import POLICIES, Case
+from queueworker_operator.simulate.policies import POLICIES, Case, check
 from queueworker_operator.simulate.result import Outcome
 from queueworker_operator.simulate.table import table_of
 from queueworker_operator.simulate.trace import TraceOptions, read_workload
@@ -61,12 +62,16 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"{', '.join(POLICIES)}; may be given again (default: all of them)",
+        help=f"{', '.join(POLICIES)}, or a file with a QueueWorker or a KEDA ScaledObject; may be "
+        "given again (default: all that have a name)",
     )
     _add_jobs(parser)
     _add_pods(parser)
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all chance (1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures as JSON")
+    parser.add_argument(
+        "--plot", type=Path, metavar="OUT.svg", help="draw waits, pods, and cost against lateness"
+    )
     parser.set_defaults(run=run)
 
 
@@ -125,31 +130,37 @@ def not_negative(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Simulate, write what was asked for, and print the table."""
     names = names_of(arguments.policy)
-    for file in (arguments.json,):
+    for file in (arguments.json, arguments.plot):
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidSettings(f"{file} cannot be written: create {file.absolute().parent}")
     case = case_of(arguments)
     console = Console(width=None if Console().is_terminal else WIDTH)
     outcomes = simulated(case, names, console)
+    story = story_of(case, arguments.start_up)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(to_json(outcomes), indent=2) + "\n")
-    console.print(
-        f"{outcomes[0].jobs:,} jobs in {case.workload.lasts_s / 3600:.1f} hours, promise "
-        f"{case.conditions.promise_s:g} s, {case.policy.min_replicas} to "
-        f"{case.policy.max_replicas} pods of {case.conditions.slots} slots, "
-        f"start-up {arguments.start_up} ({case.conditions.start_up.mean_s:g} s)",
-        highlight=False,
-    )
+    if arguments.plot is not None:
+        title, promise_s = arguments.trace.name, case.conditions.promise_s
+        picture = draw(outcomes, title=title, subtitle=story, promise_s=promise_s)
+        arguments.plot.write_text(picture)
+    console.print(story, highlight=False)
     console.print(table_of(outcomes))
     return 0
 
 
+def story_of(case: Case, start_up: str) -> str:
+    """Say in a line what was simulated."""
+    conditions, policy = case.conditions, case.policy
+    return (
+        f"{len(case.workload.at_s):,} jobs in {case.workload.lasts_s / 3600:.1f} hours, promise "
+        f"{conditions.promise_s:g} s, {policy.min_replicas} to {policy.max_replicas} pods of "
+        f"{conditions.slots} slots, start-up {start_up} ({conditions.start_up.mean_s:g} s)"
+    )
+
+
 def names_of(given: Sequence[str]) -> list[str]:
     """Check the names of the policies; none means all."""
-    for name in given:
-        if name not in POLICIES:
-            raise InvalidSettings(f"there is no policy {name!r}: choose of {', '.join(POLICIES)}")
-    return list(dict.fromkeys(given)) or list(POLICIES)
+    return [check(name) for name in dict.fromkeys(given)] or list(POLICIES)
 
 
 def case_of(arguments: argparse.Namespace) -> Case:

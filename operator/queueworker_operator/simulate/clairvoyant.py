@@ -3,7 +3,8 @@
 Work is a fluid of slot-seconds. For a while at a time the plan takes the fewest pods that start
 all of it in time, as a work-conserving queue would. For jobs longer than the promise it takes the
 slots that are held. Pods are created a start-up earlier than needed, and a gap that costs less to
-keep a pod through than to start it anew is filled. Several reserves are tried; the best counts.
+keep a pod through than to start it anew is filled. Several reserves are tried; the cheapest that
+keeps the promise counts.
 """
 
 import math
@@ -17,7 +18,7 @@ from queueworker_operator.simulate.model import Conditions, Workload
 from queueworker_operator.simulate.policy import Seen
 from queueworker_operator.simulate.reading import EPOCH_S
 
-STEP_S = 5.0
+STEP_S = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,14 @@ class Clairvoyant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
-    """How careful a plan is: the share of the promise it uses, and how long a size is kept."""
+    """How careful a plan is: the share of the promise it uses, how long a size is kept.
+
+    `spare` is how many times the root of the busy slots are free beyond them: chance is no fluid.
+    """
 
     share: float
     keep_s: float
+    spare: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +84,14 @@ def plan(
         pods = _serving(fluid, bounds[1], int(reserve.keep_s / STEP_S))
     start_up = conditions.start_up
     lead_s = start_up.mean_s * (1 + 2 * start_up.cv)
-    bridged = _bridge(pods, int((start_up.mean_s + mean_s) / STEP_S))
+    spared = [_with_spare(count, conditions.slots, reserve.spare) for count in pods]
+    bridged = _bridge(spared, int((start_up.mean_s + mean_s) / STEP_S))
     early = _earlier(bridged, math.ceil(lead_s / STEP_S))
     return Clairvoyant(pods=tuple(min(max(count, bounds[0]), bounds[1]) for count in early))
+
+
+def _with_spare(pods: int, slots: int, spare: float) -> int:
+    return pods + math.ceil(spare * math.sqrt(pods * slots) / slots - 1e-9)
 
 
 def _fluid(workload: Workload, deadline_s: float, slots: int) -> Fluid:

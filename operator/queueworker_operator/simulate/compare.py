@@ -1,8 +1,11 @@
 """Several policies over one workload; of a policy with several candidates, the best in hindsight."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from queueworker_operator.simulate.policies import POLICIES, Case
+from queueworker_operator.simulate.clairvoyant import Clairvoyant
+from queueworker_operator.simulate.model import Conditions
+from queueworker_operator.simulate.policies import Case, candidates
 from queueworker_operator.simulate.policy import Scaler
 from queueworker_operator.simulate.result import Outcome
 from queueworker_operator.simulate.run import simulate
@@ -14,24 +17,32 @@ Told = Callable[[str, float], None]
 
 def compare(case: Case, names: Sequence[str], tell: Told | None = None) -> list[Outcome]:
     """Run the policies of `names`; `tell` hears how far each is."""
-    return [run_best(case, name, POLICIES[name](case), tell) for name in names]
+    made = [(name, candidates(name, case)) for name in names]
+    return [run_best(case, name, scalers, tell) for name, scalers in made]
 
 
-def run_best(
-    case: Case, name: str, candidates: Sequence[Scaler], tell: Told | None = None
-) -> Outcome:
-    """Run all candidates; give the cheapest that is hardly late, else the least late one."""
+def run_best(case: Case, name: str, scalers: Sequence[Scaler], tell: Told | None = None) -> Outcome:
+    """Run the candidates, the cheapest first, until one is hardly late; give the best."""
     outcomes: list[Outcome] = []
-    for index, scaler in enumerate(candidates):
+    for index, scaler in enumerate(scalers):
 
         def told(share: float, done: int = index) -> None:
             if tell is not None:
-                tell(name, (done + share) / len(candidates))
+                tell(name, (done + share) / len(scalers))
 
-        outcomes.append(simulate(case.workload, case.conditions, scaler, told))
+        outcomes.append(simulate(case.workload, conditions_of(case, scaler), scaler, told))
+        if outcomes[-1].figures.late_fraction <= TOLERATED:
+            break
     if tell is not None:
         tell(name, 1.0)
     return best(outcomes, TOLERATED)
+
+
+def conditions_of(case: Case, scaler: Scaler) -> Conditions:
+    """Give the conditions: who knows the future has its first pods ready when it begins."""
+    if isinstance(scaler, Clairvoyant):
+        return replace(case.conditions, pods=scaler.pods[0])
+    return case.conditions
 
 
 def best(outcomes: Sequence[Outcome], tolerated: float) -> Outcome:

@@ -4,17 +4,18 @@ from dataclasses import dataclass, field
 
 from queueworker_operator.controller.sampling import is_due
 from queueworker_operator.decision.decide import decide, observe
-from queueworker_operator.decision.model import Policy
+from queueworker_operator.decision.model import Decision, Policy
 from queueworker_operator.decision.state import State
 from queueworker_operator.simulate.policy import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What was learned, and when the last sample was folded."""
+    """What was learned, when the last sample was folded, and when one was read at all."""
 
     state: State = field(default_factory=State)
     observed_at_s: float | None = None
+    read_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,18 @@ class Dbc:
         return Memory()
 
     def step(self, memory: Memory, seen: Seen) -> tuple[int, Memory]:
+        """Give the replicas that are decided for."""
+        decision, memory = self.decide(memory, seen)
+        return decision.desired, memory
+
+    def decide(self, memory: Memory, seen: Seen) -> tuple[Decision, Memory]:
         """Do what the operator's step does with a sample."""
         state, observed_at_s = memory.state, memory.observed_at_s
         sample, replicas = seen.sample, seen.replicas
         if sample is not None and is_due(sample, observed_at_s):
             state = observe(self.policy, state, sample, replicas)
             observed_at_s = sample.at_s
-        decision, state = decide(self.policy, state, sample, replicas)
-        return decision.desired, Memory(state=state, observed_at_s=observed_at_s)
+        read_at_s = memory.read_at_s if sample is None else seen.at_s
+        blind_s = 0.0 if read_at_s is None else seen.at_s - read_at_s
+        decision, state = decide(self.policy, state, sample, replicas, blind_s=blind_s)
+        return decision, Memory(state=state, observed_at_s=observed_at_s, read_at_s=read_at_s)

@@ -9,22 +9,24 @@ import math
 from dataclasses import dataclass
 
 Recommendations = tuple[tuple[float, int], ...]
-_SMALLEST_LIMIT = 4
-_UP_FACTOR = 2.0
-_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hpa:
-    """Its settings. `up_factor` and `up_pods` bound a sync: max(factor x current, pods)."""
+    """Its settings.
+
+    A sync goes up to the most of `up_factor` times the pods there are, `up_least`, and `up_more`
+    pods more.
+    """
 
     lowest: int
     highest: int
     sync_s: float = 15.0
-    tolerance: float = _TOLERANCE
+    tolerance: float = 0.1
     down_window_s: float = 300.0
-    up_factor: float = _UP_FACTOR
-    up_pods: int = _SMALLEST_LIMIT
+    up_factor: float = 2.0
+    up_least: int = 4
+    up_more: int = 0
 
     def wanted(self, current: int, metrics: tuple[float, ...]) -> int:
         """Give the replicas for metrics, each already divided by its target: the highest wins."""
@@ -42,5 +44,5 @@ class Hpa:
         since_s = now_s - self.down_window_s
         kept = (*((at, pods) for at, pods in earlier if at > since_s), (now_s, wanted))
         stable = wanted if wanted >= current else min(max(pods for _, pods in kept), current)
-        most = max(int(self.up_factor * current), self.up_pods)
+        most = max(int(self.up_factor * current), self.up_least, current + self.up_more)
         return min(max(min(stable, most), self.lowest), self.highest), kept

@@ -41,7 +41,7 @@ class Keda:
     """
 
     name: str
-    slots: int
+    slots: float
     hpa: Hpa
     target: float = 1.0
     rate_target: float = 0.0

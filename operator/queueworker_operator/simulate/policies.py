@@ -1,9 +1,14 @@
 """The policies by name, each at its documented settings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from queueworker_operator.decision.model import Policy
+from queueworker_operator.documents import documents, refuse_unknown
+from queueworker_operator.errors import InvalidResource, InvalidSettings
+from queueworker_operator.resource import KIND, parse
+from queueworker_operator.simulate import scaled_object
 from queueworker_operator.simulate.clairvoyant import Reserve, plan
 from queueworker_operator.simulate.dbc import Dbc
 from queueworker_operator.simulate.hpa import Hpa
@@ -13,9 +18,10 @@ from queueworker_operator.simulate.model import Conditions, Workload
 from queueworker_operator.simulate.policy import Scaler
 
 RESERVES = tuple(
-    Reserve(share=share, keep_s=keep_s)
+    Reserve(share=share, keep_s=keep_s, spare=spare)
+    for share in (0.9, 0.6, 0.3)
     for keep_s in (30.0, 60.0, 150.0, 600.0)
-    for share in (0.9, 0.75, 0.5, 0.25)
+    for spare in (0.0, 1.0, 2.0)
 )
 TUNED_UP_FACTOR = 101.0
 TUNED_RATE_TARGET = 0.8
@@ -67,7 +73,7 @@ def tuned_keda(
         highest=policy.max_replicas,
         down_window_s=window_s,
         up_factor=TUNED_UP_FACTOR,
-        up_pods=0,
+        up_least=0,
     )
     return Keda(
         name=name,
@@ -90,9 +96,10 @@ def knative(case: Case) -> Sequence[Scaler]:
 
 
 def clairvoyant(case: Case) -> Sequence[Scaler]:
-    """Give plans with more and more reserve: the cheapest that keeps the promise counts."""
+    """Give plans with more and more reserve, the cheapest first."""
     bounds = (case.policy.min_replicas, case.policy.max_replicas)
-    return [plan(case.workload, case.conditions, bounds, reserve) for reserve in RESERVES]
+    plans = {plan(case.workload, case.conditions, bounds, reserve) for reserve in RESERVES}
+    return sorted(plans, key=lambda one: (sum(one.pods), one.pods))
 
 
 POLICIES: dict[str, Callable[[Case], Sequence[Scaler]]] = {
@@ -103,3 +110,35 @@ POLICIES: dict[str, Callable[[Case], Sequence[Scaler]]] = {
     "kpa": knative,
     "clairvoyant": clairvoyant,
 }
+SUFFIXES = (".yaml", ".yml")
+
+
+def check(name: str) -> str:
+    """Give `name` back when it is a policy or names a file of one.
+
+    Raises:
+        InvalidSettings: it is neither.
+    """
+    if name not in POLICIES and not name.endswith(SUFFIXES):
+        known = ", ".join(POLICIES)
+        raise InvalidSettings(f"there is no policy {name!r}: choose of {known}, or a file .yaml")
+    return name
+
+
+def candidates(name: str, case: Case) -> Sequence[Scaler]:
+    """Give the policy of that name, or of the file of that name, ready to run.
+
+    Raises:
+        InvalidResource: the file holds none.
+    """
+    if name in POLICIES:
+        return POLICIES[name](case)
+    bodies = [body for body in documents(Path(name)) if body["kind"] in {KIND, scaled_object.KIND}]
+    if len(bodies) != 1:
+        raise InvalidResource(f"{name} must hold one {KIND} or {scaled_object.KIND}")
+    (body,) = bodies
+    if body["kind"] == scaled_object.KIND:
+        return (scaled_object.read(body, Path(name).name),)
+    refuse_unknown(name, body)
+    policy = replace(parse(body).policy, default_slots=case.conditions.slots, slots_per_pod=None)
+    return (Dbc(policy=policy, name=Path(name).name),)

@@ -10,7 +10,7 @@ from queueworker_operator.simulate.reading import Reader
 from queueworker_operator.simulate.result import Account, Change, Moment, Outcome, figures_of
 from queueworker_operator.simulate.world import World
 
-MOMENTS = 960
+MOMENTS = 480
 TELL_EVERY = 500
 
 Told = Callable[[float], None]

@@ -145,10 +145,7 @@ def _rows(file: Path, options: TraceOptions) -> list[Row]:
     for line, (earlier_s, later_s) in zip(lines[1:], pairwise(times_s), strict=True):
         if later_s < earlier_s:
             raise line.refused("is earlier than the one before: sort the rows")
-    last_s = LAST_EVENT_LASTS_S
-    if column is None and len(times_s) > 1:
-        last_s = times_s[-1] - times_s[-2]
-    steps_s = [*(later - earlier for earlier, later in pairwise(times_s)), last_s]
+    steps_s = _steps_s(times_s, events=column is not None)
     until_s = 3600 * options.hours if options.hours else math.inf
     scale = options.size_scale if options.size_column else 1.0
     return [
@@ -163,3 +160,15 @@ def _rows(file: Path, options: TraceOptions) -> list[Row]:
         for line, at_s, step_s in zip(lines, times_s, steps_s, strict=True)
         if at_s - times_s[0] < until_s
     ]
+
+
+def _steps_s(times_s: list[float], *, events: bool) -> list[float]:
+    """Give how long each row holds: up to the next later time; the last one as long as that before.
+
+    Rows of one time share their bucket: jobs that were announced, and others.
+    """
+    later_s = [*dict.fromkeys(times_s)]
+    lasts_s = [after - before for before, after in pairwise(later_s)]
+    last_s = LAST_EVENT_LASTS_S if events or not lasts_s else lasts_s[-1]
+    step_s = dict(zip(later_s, [*lasts_s, last_s], strict=True))
+    return [step_s[at_s] for at_s in times_s]

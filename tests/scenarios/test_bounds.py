@@ -1,0 +1,115 @@
+"""Every workload keeps to bounds on lateness, cost, events and reversals (half an hour of each)."""
+
+from functools import cache
+
+import pytest
+from tests.scenarios.catalogue import ALL, ORDINARY, Part, Scenario
+from tests.scenarios.goals import rows_of
+from tests.scenarios.measure import (
+    BUFFERED,
+    TIGHT,
+    Measured,
+    Setting,
+    Task,
+    measure,
+    scenario_of,
+)
+
+from queueworker_operator.simulate.compare import run_best
+from queueworker_operator.simulate.policies import POLICIES
+from queueworker_operator.simulate.result import Figures
+
+HOURS = 0.5
+# Batches of up to 350 jobs on an idle queue: the first come before anything was learned.
+LATE_AT_FIRST = {"batches": 0.10}
+RESTLESS = {"switching-fast", "load-balancer", "switching", "tweets", "code-model", "spikes"}
+
+
+def named(scenarios: tuple[Scenario, ...]) -> list[str]:
+    return [scenario.name for scenario in scenarios]
+
+
+@cache
+def figures(name: str, policy: str, hours: float) -> Figures:
+    case = scenario_of(name).case(hours=hours)
+    return run_best(case, policy, POLICIES[policy](case)).figures
+
+
+def test_there_are_enough_workloads_and_both_sets_have_each_kind() -> None:
+    kinds = {(scenario.kind, scenario.part) for scenario in ALL}
+    lonely = {"from-zero", "fault"}  # only judged
+
+    assert len(ORDINARY) >= 20
+    assert len(set(named(ALL))) == len(ALL)
+    assert {kind for kind, _ in kinds} - {
+        kind for kind, part in kinds if part is Part.JUDGE
+    } == set()
+    assert {kind for kind, _ in kinds} - {
+        kind for kind, part in kinds if part is Part.TUNE
+    } == lonely
+
+
+@pytest.mark.parametrize("name", named(ORDINARY))
+def test_an_ordinary_workload_is_in_time_calm_and_cheaper_than_kedas_example(name: str) -> None:
+    ours, keda = figures(name, "dbc", HOURS), figures(name, "keda", HOURS)
+
+    assert ours.late_fraction <= LATE_AT_FIRST.get(name, 0.015)
+    assert ours.pod_hours <= 0.8 * keda.pod_hours
+    assert ours.scale_events_per_hour <= (240 if name in RESTLESS else 110)
+    assert ours.reversals_per_hour <= (45 if name in RESTLESS else 25)
+    assert ours.interrupted_jobs == 0
+
+
+def measured(name: str, *, hours: float = HOURS, setting: Setting = BUFFERED) -> Measured:
+    return measure(Task(scenario=name, setting=setting, rivals=False, hours=hours))
+
+
+def test_stuck_jobs_cost_next_to_nothing() -> None:
+    found = measured("stuck")
+
+    assert found.calm is not None
+    assert found.figures["dbc"].pod_hours <= 1.15 * found.calm.pod_hours
+    assert found.figures["dbc"].late_fraction <= 0.01
+
+
+def test_announced_jobs_are_in_time_where_a_surprise_would_not_be() -> None:
+    told = measured("cron-5-min", setting=TIGHT).figures["dbc"]
+    untold = measured("cron-5-min-untold", setting=TIGHT).figures["dbc"]
+
+    assert told.late_fraction <= 0.01
+    assert untold.late_fraction > 2 * told.late_fraction
+
+
+def test_a_regular_queue_is_woken_for_and_sleeps_in_between() -> None:
+    found = measured("each-10-min", hours=2.5).figures["dbc"]
+
+    assert found.pod_hours <= 0.5 * 2.5
+    assert found.late_fraction <= 0.02
+
+
+def test_where_no_pod_starts_few_are_asked_for() -> None:
+    assert measured("no-pod-starts").pods <= 20
+
+
+def test_a_silence_of_15_minutes_makes_few_late() -> None:
+    found = measured("silent-15-min", hours=0.8).figures["dbc"]
+
+    assert found.late_fraction <= 0.03
+
+
+@pytest.mark.parametrize(("name", "late"), [("minute-jobs", 0.02), ("honest-x3", 0.05)])
+def test_long_jobs_and_jobs_that_grow_are_in_time(name: str, late: float) -> None:
+    found = measured(name, hours=0.8).figures["dbc"]
+
+    assert found.late_fraction <= late
+    assert found.cost_ratio <= 1.8
+
+
+def test_the_goals_table_has_a_row_for_each_rival_and_its_figure() -> None:
+    found = measure(Task(scenario="flat", setting=BUFFERED, rivals=True, hours=0.1))
+
+    rows = rows_of([found])
+
+    assert {"dbc", "keda", "clairvoyant", "keda-300", "keda-any"} == set(found.figures)
+    assert sum("KEDA" in row.goal for row in rows) == 3
+    assert all(row.figure for row in rows)
