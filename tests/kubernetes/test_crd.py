@@ -75,7 +75,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.replicas", -1, "should be greater than or equal to 0"),
     ("spec.replicas", 10_001, "should be less than or equal to 10000"),
     ("spec.mode", "auto", 'supported values: "Auto", "DryRun", "Paused"'),
-    ("spec.latePercent", 0, "must be from 0.01 to 50"),
+    ("spec.latePercent", 0, "latePercent must be a number from 0.01 to 50"),
     ("spec.latePercent", 51, "should be less than or equal to 50"),
     ("spec.objective", "Cost", 'supported values: "Balanced", "Latency"'),
     ("spec.saturation", "Off", 'supported values: "Protect", "Spend"'),
