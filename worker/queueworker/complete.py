@@ -15,7 +15,7 @@ from queueworker.counts import Counts
 from queueworker.errors import LockTimeout, StatementRefused
 from queueworker.link import Link
 from queueworker.metrics import REFUSED
-from queueworker.outbox import MOST_A_BATCH, Outbox, Queued
+from queueworker.outbox import COUNT_EVERY_S, MOST_A_BATCH, Outbox, Queued
 from queueworker.retry import buried
 from queueworker.store import NO_DELTA, QueueRow, Settlement, Store
 from queueworker.within import within
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 DELAY_S, MOST_DELAY_S = 0.003, 0.015
 MANY = 100
-REPORT_EVERY_S = 1.0
 WRITE_TIMEOUT_S = 8.0
 PUT_OFF_S = 1.0
 # The first may be the fault of an old prepared statement: the connection is new each time.
@@ -73,7 +72,7 @@ class Completer:
         """Write until cancelled."""
         count = 0
         while True:
-            await within(REPORT_EVERY_S, self._added.wait())
+            await within(COUNT_EVERY_S, self._added.wait())
             if self._added.is_set():
                 # A stream of short jobs is worth waiting for: a statement costs as much as many.
                 await within(MOST_DELAY_S if count >= MANY else DELAY_S, self._full.wait())

@@ -141,7 +141,8 @@ class Sweeper:
         if now_s < self._maintain_at_s:
             return
         self._maintain_at_s = now_s + MAINTAIN_EVERY_S
-        timeout_s, self._failing = self._timeout_s(UPKEEP), self._failing | {UPKEEP}
+        timeout_s = self._timeout_s(UPKEEP)
+        self._failing.add(UPKEEP)
         upkeep = await self._link.call(lambda store: store.maintain(), timeout_s)
         self._failing.discard(UPKEEP)
         if upkeep is not None and upkeep.has_more:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from queueworker_operator.cli.dsn import add_dsn, dsn_of
 from queueworker_operator.controller.record import replay
 from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
 
-DSN_VARIABLE = "QUEUEWORKER_DSN"
 MOST = 200
 
 
@@ -41,7 +40,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         description="Show the recorded decisions of a QueueWorker, newest last.",
     )
     parser.add_argument("name", metavar="NAMESPACE/NAME")
-    parser.add_argument("--dsn", help=f"of the queues' database (default: {DSN_VARIABLE})")
+    add_dsn(parser)
     parser.add_argument("--most", type=int, default=20, metavar="N", help="decisions to show (20)")
     parser.add_argument("--json", action="store_true", help="print the records as JSON lines")
     parser.add_argument("--replay", action="store_true", help="decide again and compare")
@@ -52,9 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the decisions; 1 when there are none, or when a replay differs."""
     if arguments.name.count("/") != 1:
         raise InvalidSettings(f"{arguments.name!r} is no NAMESPACE/NAME: write default/mail")
-    dsn = arguments.dsn or os.environ.get(DSN_VARIABLE)
-    if not dsn:
-        raise InvalidSettings(f"no database to ask: set {DSN_VARIABLE} or give --dsn")
+    dsn = dsn_of(arguments)
     most = max(1, min(arguments.most, MOST))
     recorded = asyncio.run(read(dsn, arguments.name, most))
     if not recorded:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -10,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from queueworker_operator.cli.dsn import add_dsn, dsn_of
 from queueworker_operator.errors import InvalidSettings, LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.recording import HEADER, Lags, Recording, missing
-
-DSN_VARIABLE = "QUEUEWORKER_DSN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--queue", action="append", required=True, metavar="NAME", help="may be given again"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the trace")
-    parser.add_argument("--dsn", help=f"of the queues' database (default: {DSN_VARIABLE})")
+    add_dsn(parser)
     parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds a row (5)")
     parser.add_argument("--hours", type=float, metavar="H", help="end after H hours")
     parser.set_defaults(run=run)
@@ -47,9 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until the time is over or Ctrl-C."""
-    dsn = arguments.dsn or os.environ.get(DSN_VARIABLE)
-    if not dsn:
-        raise InvalidSettings(f"no database to ask: set {DSN_VARIABLE} or give --dsn")
+    dsn = dsn_of(arguments)
     if not arguments.every > 0:
         raise InvalidSettings(f"--every is {arguments.every:g}: give a number above 0")
     options = Options(

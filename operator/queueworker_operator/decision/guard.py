@@ -16,7 +16,15 @@ from queueworker_operator.decision.evidence import (
     without_ticks,
 )
 from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tally
-from queueworker_operator.decision.trial import Scene, Step, begin, fewer_pods, free, proceed
+from queueworker_operator.decision.trial import (
+    DOWN_SHARE,
+    Scene,
+    Step,
+    begin,
+    fewer_pods,
+    free,
+    proceed,
+)
 
 _SATURATED_BELOW = 0.35
 _CERTAINTY = 2.0
@@ -26,7 +34,6 @@ _FEWEST_PODS = 3.5
 _RISE = 1.3
 _FIRST_SHARE = 0.5
 _WORTH_SHARE = 0.75
-_DOWN_SHARE = 0.7
 _UP_SHARE = 1.4
 _SLOWED = 1.5
 _UNBOUND_S = 180.0
@@ -83,7 +90,7 @@ def _watch_at_most(guard: Guard, evidence: Evidence, scene: Scene) -> Step:
     least_s, jobs = max(60.0, 4 * scene.window_s), 100 * scene.dispersion
     base = newest(evidence.series, seconds=least_s, finished=jobs)
     in_use = base.busy / scene.slots
-    cap = math.ceil(_DOWN_SHARE * in_use - 1e-9)
+    cap = math.ceil(DOWN_SHARE * in_use - 1e-9)
     if base.seconds < least_s or base.finished < jobs or cap >= in_use - 0.5:
         return guard, evidence
     return _alarm(guard, cap, in_use, base, scene.at_s), without_ticks(evidence)
@@ -115,7 +122,7 @@ def _next_trial(guard: Guard, measured: Tally, scene: Scene) -> Guard:
     """Try more pods; after two vain tries once fewer."""
     if guard.failed >= _FAILED_BEFORE_DOWN and guard.cap > 1:
         guard = replace(guard, failed=0)
-        cap = fewer_pods(guard.cap, measured, scene, _DOWN_SHARE)
+        cap = fewer_pods(guard.cap, measured, scene, DOWN_SHARE)
         if cap < guard.cap:
             return begin(guard, GuardMode.DOWN, cap, scene.at_s)
     share = 2.0 if guard.streak else _UP_SHARE

@@ -25,7 +25,7 @@ def learn_saturation(
     evidence = learn_evidence(state.evidence, flow, state.service, limited=limited)
     guard = Guard()
     if _is_on(policy):
-        scene = _scene(policy, replace(state, evidence=evidence), sample, flow)
+        scene = _scene(policy, replace(state, evidence=evidence), sample, flow, slots)
         guard, evidence = learn_guard(state.guard, evidence, scene)
     return replace(state, evidence=evidence, guard=guard, waited=waiting)
 
@@ -35,13 +35,13 @@ def _is_on(policy: Policy) -> bool:
     return sized and policy.saturation is Saturation.PROTECT
 
 
-def _scene(policy: Policy, state: State, sample: Sample, flow: Flow) -> Scene:
+def _scene(policy: Policy, state: State, sample: Sample, flow: Flow, slots: int) -> Scene:
     return Scene(
         at_s=sample.at_s,
         promise_s=policy.start_within_s,
         fewest=policy.min_replicas,
         most=policy.max_replicas,
-        slots=slots_of(policy, state, sample)[0],
+        slots=slots,
         service_s=state.service.estimate_s,
         lead_s=state.start_up.estimate_s + OBSERVE_EVERY_S,
         oldest_age_s=sample.oldest_age_s,

@@ -138,8 +138,8 @@ class Tally:
 class Evidence:
     """What shows whether pods help: `ticks` in a row, newest last, in which all slots were full.
 
-    Each is (finished, busy_s, seconds); older ones are added up. `fastest_s` is the shortest mean service time of a `block` of ticks, 0 when there was none;
-    `dispersion` that of completions.
+    Each is (finished, busy_s, seconds); older ones are added up. `fastest_s` is the shortest mean
+    service time of a `block` of ticks, 0 when there was none; `dispersion` that of completions.
     """
 
     ticks: tuple[tuple[float, float, float], ...] = ()

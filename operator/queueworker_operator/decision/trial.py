@@ -8,7 +8,7 @@ from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tall
 
 _SPARE_OVER_KNEE = 1.25
 _SLOWED = 1.15
-_DOWN_SHARE = 0.7
+DOWN_SHARE = 0.7
 _SECOND_DOWN_SHARE = 0.3
 _DOWN_HARMS = 0.25
 _FIRST_DOWN_HARMS = 0.3
@@ -171,7 +171,7 @@ def _judge_fewer(guard: Guard, scene: Scene, measured: Tally, found: Comparison)
     taken = replace(guard, base=measured, failed=0, alarms=0, first=False)
     if guard.cap <= max(scene.fewest, 1):
         return begin(taken, GuardMode.HOLD, guard.cap, scene.at_s)
-    share = _SECOND_DOWN_SHARE if guard.first else _DOWN_SHARE
+    share = _SECOND_DOWN_SHARE if guard.first else DOWN_SHARE
     cap = fewer_pods(guard.cap, measured, scene, share)
     mode = GuardMode.HOLD if cap >= guard.cap else GuardMode.DOWN
     return begin(replace(taken, before=guard.cap), mode, cap, scene.at_s)

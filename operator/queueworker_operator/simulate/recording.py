@@ -31,7 +31,6 @@ class Recording:
         Jobs that were enqueued and those that fell due are told apart. A counter that went back
         (another server) begins anew: what happened in between is unknown.
         """
-        start_s = at_s(self.last) - at_s(self.first)
         counts = [
             int(sum(after - before for before, after in steps))
             for steps in (
@@ -40,7 +39,7 @@ class Recording:
             )
         ]
         rows = [
-            f"{start_s:.3f},{count},{mark}"
+            f"{self.lasts_s:.3f},{count},{mark}"
             for mark, count in enumerate(counts)
             if count or mark == 0
         ]

@@ -71,8 +71,7 @@ class World:
         self._free = deque(
             pod for pod in self.fleet.pods if pod.claims for _ in range(self._slots - pod.busy)
         )
-        while self.waiting.count and self._free:
-            self._start(self.waiting.pop(), self._free.popleft())
+        self._fill()
 
     def terminate(self, pods: Collection[Pod]) -> None:
         """Send pods SIGTERM."""
@@ -116,6 +115,11 @@ class World:
         else:
             self.waiting.push(job)
 
+    def _fill(self) -> None:
+        """Start waiting jobs on free slots."""
+        while self.waiting.count and self._free:
+            self._start(self.waiting.pop(), self._free.popleft())
+
     def _start(self, job: int, pod: Pod) -> None:
         now_s = self.now_s
         self.started += 1
@@ -149,8 +153,7 @@ class World:
         elif not pod.ready:
             self.fleet.become_ready(pod)
             self._free.extend([pod] * self._slots)
-            while self.waiting.count and self._free:
-                self._start(self.waiting.pop(), self._free.popleft())
+            self._fill()
 
     def _kill(self, pod: Pod) -> None:
         """End a pod whose grace is over; its jobs wait again."""
