@@ -31,7 +31,7 @@ lint: venv ## formatting, rules, types, import contracts, dead code, dependencie
 	@hack/lint
 
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
-	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py
+	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py && $(BIN)/python hack/dashboards.py
 
 bench: venv ## the short table beside four rivals (10 minutes or less, once 2 more to install them)
 	@$(BIN)/python -m benchmarks drain --rivals $(RIVALS) --processes 1,2 --repeats 2 --short --json .bench/drain.json

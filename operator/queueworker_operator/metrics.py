@@ -32,6 +32,11 @@ class QueueFigures:
     dead: int
     oldest_ready_age_s: float
     enqueued_total: int
+    started_total: int
+    succeeded_total: int
+    failed_total: int
+    released_total: int
+    rescued_total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +116,20 @@ class Metrics:
         largest = gauge("max_replicas", "The bound that the user gave.", OF_WORKER)
         promise = gauge("start_within_seconds", "The promise that the user gave.", OF_WORKER)
         age = gauge("metric_age_seconds", "Age of the sample last decided on.", OF_WORKER)
-        late = CounterMetricFamily(
-            "queueworker_late_jobs", "Jobs that started later than promised.", labels=OF_WORKER
+        allowed = gauge("late_ratio_allowed", "The share of jobs that may start late.", OF_WORKER)
+        trouble = gauge(
+            "trouble",
+            "1 while a condition of the QueueWorker has this reason.",
+            (*OF_WORKER, "reason"),
         )
+        late = counter("late_jobs", "Jobs that started later than promised.", OF_WORKER)
         for key, entry in published.items():
             labels, report = key.split("/", 1), entry.report
             largest.add_metric(labels, report.policy.max_replicas)
             promise.add_metric(labels, report.policy.start_within_s)
+            allowed.add_metric(labels, report.policy.late_percent / 100)
+            for fact in report.facts:
+                trouble.add_metric([*labels, fact.value], 1)
             if report.decision is not None:
                 desired.add_metric(labels, report.decision.desired)
             if report.replicas is not None:
@@ -127,7 +139,7 @@ class Metrics:
                 late.add_metric(labels, report.sample.late_total)
             if entry.sampled_at_s is not None:
                 age.add_metric(labels, now_s - entry.sampled_at_s)
-        yield from (desired, current, ready, largest, promise, age, late)
+        yield from (desired, current, ready, largest, promise, allowed, age, late, trouble)
 
 
 def of_queues(published: dict[str, Published]) -> Iterable[Metric]:
@@ -137,9 +149,11 @@ def of_queues(published: dict[str, Published]) -> Iterable[Metric]:
     running = gauge("running_jobs", "Jobs whose handler runs.", OF_QUEUE)
     dead = gauge("dead_jobs", "Jobs out of attempts.", OF_QUEUE)
     oldest = gauge("oldest_ready_age_seconds", "Age of the oldest ready job.", OF_QUEUE)
-    enqueued = CounterMetricFamily(
-        "queueworker_enqueued_jobs", "Jobs that were enqueued ready.", labels=OF_QUEUE
-    )
+    enqueued = counter("enqueued_jobs", "Jobs that were enqueued ready.", OF_QUEUE)
+    started = counter("started_jobs", "Runs that were started.", OF_QUEUE)
+    completed = counter("completed_jobs", "Runs that ended, by outcome.", (*OF_QUEUE, "outcome"))
+    released = counter("released_jobs", "Jobs that workers gave back uncharged.", OF_QUEUE)
+    rescued = counter("rescued_jobs", "Jobs taken back from workers that died.", OF_QUEUE)
     for key, entry in published.items():
         for figures in entry.queues:
             labels = [*key.split("/", 1), figures.queue]
@@ -149,9 +163,20 @@ def of_queues(published: dict[str, Published]) -> Iterable[Metric]:
             dead.add_metric(labels, figures.dead)
             oldest.add_metric(labels, figures.oldest_ready_age_s)
             enqueued.add_metric(labels, figures.enqueued_total)
-    yield from (ready, scheduled, running, dead, oldest, enqueued)
+            started.add_metric(labels, figures.started_total)
+            completed.add_metric([*labels, "succeeded"], figures.succeeded_total)
+            completed.add_metric([*labels, "failed"], figures.failed_total)
+            released.add_metric(labels, figures.released_total)
+            rescued.add_metric(labels, figures.rescued_total)
+    yield from (ready, scheduled, running, dead, oldest)
+    yield from (enqueued, started, completed, released, rescued)
 
 
 def gauge(name: str, description: str, labels: Sequence[str]) -> GaugeMetricFamily:
     """Name a gauge's family."""
     return GaugeMetricFamily(f"queueworker_{name}", description, labels=labels)
+
+
+def counter(name: str, description: str, labels: Sequence[str]) -> CounterMetricFamily:
+    """Name a counter's family."""
+    return CounterMetricFamily(f"queueworker_{name}", description, labels=labels)

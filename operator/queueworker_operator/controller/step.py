@@ -209,6 +209,11 @@ def figures_of(lag: QueueLag) -> QueueFigures:
         dead=lag.dead,
         oldest_ready_age_s=lag.oldest_ready_age_s,
         enqueued_total=lag.enqueued_total,
+        started_total=lag.started_total,
+        succeeded_total=lag.succeeded_total,
+        failed_total=lag.failed_total,
+        released_total=lag.released_total,
+        rescued_total=lag.rescued_total,
     )
 
 
