@@ -7,9 +7,11 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.support.postgres import CANARY
+import yaml
+from tests.support.postgres import CANARY, Connection
 
 from queueworker_operator.cli import main
+from queueworker_operator.cli.explain import read
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.decision.decide import decide
 from queueworker_operator.decision.model import Policy, Replicas, Sample
@@ -66,12 +68,69 @@ def test_the_decisions_are_shown_oldest_first(dsn: str, capsys: pytest.CaptureFi
 def test_a_replay_gives_the_same_number(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
     record(dsn, decided(412))
 
-    code = main(["explain", "shop/mail", "--dsn", dsn, "--json", "--replay"])
+    code = main(["explain", "shop/mail", "--dsn", dsn, "-o", "json", "--replay"])
 
-    line = json.loads(capsys.readouterr().out)
+    [line] = json.loads(capsys.readouterr().out)
     assert code == 0
     assert line["replay"] == "same"
     assert line["sample"]["ready"] == 412
+
+
+def test_one_decision_is_worked_out_by_its_id_or_as_the_last(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(dsn, decided(10), decided(412))
+    assert main(["explain", "shop/mail", "--dsn", dsn, "-o", "yaml"]) == 0
+    first, last = yaml.safe_load(capsys.readouterr().out)
+
+    assert main(["explain", "shop/mail", "--dsn", dsn, "--decision", str(first["id"])]) == 0
+    assert "10 jobs, the oldest for 2s" in capsys.readouterr().out
+    assert main(["explain", "shop/mail", "--dsn", dsn, "--decision", "last", "--replay"]) == 0
+    text = capsys.readouterr().out
+    for part in (f"decision {last['id']} of", "Inputs", "Forecast", "D(u)", "bounded", "One pod"):
+        assert part in text
+    assert "Replay: same, bit for bit" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+    assert main(["explain", "shop/mail", "--dsn", dsn, "--decision", "last", "-o", "json"]) == 0
+    [whole] = json.loads(capsys.readouterr().out)
+    assert whole["working"]["bounds"][-1]["pods"] == str(whole["decision"]["desired"])
+    assert main(["explain", "shop/mail", "--dsn", dsn, "--decision", "0"]) != 0
+    assert "no decision 0 is kept: say last, or an ID of the table" in capsys.readouterr().err
+
+
+def test_the_whole_history_is_replayed_and_one_forgery_fails_it(
+    dsn: str, conn: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(dsn, *(decided(ready) for ready in range(1, 61)))
+    whole = ["explain", "shop/mail", "--dsn", dsn, "--all", "--replay"]
+
+    assert main(whole) == 0
+    assert "60 of 60 decisions replay to the same, bit for bit" in capsys.readouterr().out
+    conn.execute(
+        "UPDATE queueworker.decision SET record ="
+        " jsonb_set(record, '{decision,service_s}', '2.0000000000000004')"
+        " WHERE id = (SELECT id FROM queueworker.decision ORDER BY id OFFSET 9 LIMIT 1)"
+    )
+    assert main(whole) == 1
+    printed = capsys.readouterr().out
+    assert "different: service_s 2.0000000000000004 now 2.0" in " ".join(printed.split())
+
+
+def test_the_history_is_bounded_and_reasons_do_not_push_changes_out(
+    dsn: str, conn: Connection
+) -> None:
+    """200 changes of the replicas and 100 others are kept; another process finds them all."""
+    write = "SELECT queueworker.record_decision('shop/mail', %s::jsonb) FROM generate_series(1, %s)"
+    conn.execute(write, (json.dumps({"asked": 3}), 230))
+    conn.execute(write, (json.dumps({"asked": None}), 150))
+    conn.execute("SELECT queueworker.record_decision('shop/other', '{}')")
+
+    kept = conn.execute(
+        "SELECT name, record->>'asked', count(*) FROM queueworker.decision GROUP BY 1, 2 ORDER BY 1, 2"
+    ).fetchall()
+    assert kept == [("shop/mail", "3", 200), ("shop/mail", None, 100), ("shop/other", None, 1)]
+    assert len(asyncio.run(read(dsn, "shop/mail", 300))) == 300
 
 
 def test_a_replay_that_differs_is_shown_and_fails(
@@ -84,7 +143,7 @@ def test_a_replay_that_differs_is_shown_and_fails(
     record(dsn, forged)
 
     assert main(["explain", "shop/mail", "--dsn", dsn, "--replay"]) == 1
-    assert "now " in capsys.readouterr().out
+    assert "different: desired 1 now " in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

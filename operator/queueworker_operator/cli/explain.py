@@ -2,8 +2,7 @@
 
 import argparse
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,21 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from queueworker_operator.cli.dsn import add_dsn, dsn_of
-from queueworker_operator.controller.record import replay
+from queueworker_operator.cli.output import add_output, print_document
+from queueworker_operator.cli.worked import document_of, text_of, wrapped
+from queueworker_operator.controller.record import difference
 from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
 
-MOST = 200
+MOST = 300
+LAST = "last"
+SAME = "same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One decision as it is shown; `again` is what the replay gave, None without one."""
 
+    id: int
     time: str
     before: int
     after: int
+    asked: int | None
     reason: str
     message: str
     again: str | None = None
@@ -37,32 +42,54 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "explain",
         help="show why a QueueWorker has the replicas it has",
-        description="Show the recorded decisions of a QueueWorker, newest last.",
+        description="Show the recorded decisions of a QueueWorker, newest last; "
+        "with --decision one of them, worked out by hand.",
     )
     parser.add_argument("name", metavar="NAMESPACE/NAME")
     add_dsn(parser)
-    parser.add_argument("--most", type=int, default=20, metavar="N", help="decisions to show (20)")
-    parser.add_argument("--json", action="store_true", help="print the records as JSON lines")
-    parser.add_argument("--replay", action="store_true", help="decide again and compare")
+    add_flags(parser)
     parser.set_defaults(run=run)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Describe what to show, and how."""
+    parser.add_argument("--most", type=int, default=20, metavar="N", help="decisions to show (20)")
+    parser.add_argument(
+        "--decision", metavar="ID", help=f"work one of them out by hand: its ID, or {LAST}"
+    )
+    parser.add_argument(
+        "--replay", action="store_true", help="decide again and compare; exit 1 where one differs"
+    )
+    parser.add_argument("--all", action="store_true", help="the whole history (300 at most)")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the decisions; 1 when there are none, or when a replay differs."""
     if arguments.name.count("/") != 1:
         raise InvalidSettings(f"{arguments.name!r} is no NAMESPACE/NAME: write default/mail")
-    dsn = dsn_of(arguments)
-    most = max(1, min(arguments.most, MOST))
-    recorded = asyncio.run(read(dsn, arguments.name, most))
+    return tell(arguments, dsn_of(arguments), arguments.name)
+
+
+def tell(arguments: argparse.Namespace, dsn: str, key: str) -> int:
+    """Print the decisions of `key` ("namespace/name") that `dsn` holds."""
+    one, whole = arguments.decision, arguments.all or arguments.decision is not None
+    most = MOST if whole else max(1, min(arguments.most, MOST))
+    recorded = asyncio.run(read(dsn, key, most))
     if not recorded:
-        raise InvalidSettings(f"no decision of {arguments.name} is recorded in this database")
-    lines = [line_of(entry, again=arguments.replay) for entry in recorded]
-    if arguments.json:
-        for entry, line in zip(recorded, lines, strict=True):
-            print(json.dumps({"time": line.time, "replay": line.again, **entry.record}))
+        raise InvalidSettings(
+            f"no decision of {key} is recorded in this database: check the name, the namespace "
+            "and the database"
+        )
+    chosen = recorded if one is None else [chosen_of(recorded, one)]
+    lines = [line_of(entry, again=arguments.replay) for entry in chosen]
+    if arguments.output != "table":
+        print_document(documents(chosen, lines, worked=one is not None), arguments.output)
+    elif one is None:
+        show(lines, replayed=arguments.replay)
     else:
-        show(lines)
-    return int(any(line.again not in (None, "same") for line in lines))
+        show_one(key, chosen[0], lines[0])
+    return int(any(line.again not in (None, SAME) for line in lines))
 
 
 async def read(dsn: str, name: str, most: int) -> list[RecordedDecision]:
@@ -74,43 +101,91 @@ async def read(dsn: str, name: str, most: int) -> list[RecordedDecision]:
         await source.close()
 
 
+def chosen_of(recorded: Sequence[RecordedDecision], wanted: str) -> RecordedDecision:
+    """Find the decision of the flag."""
+    if wanted == LAST:
+        return recorded[-1]
+    found = [entry for entry in recorded if str(entry.id) == wanted]
+    if not found:
+        known = f"{recorded[0].id} to {recorded[-1].id}"
+        raise InvalidSettings(
+            f"no decision {wanted} is kept: say {LAST}, or an ID of the table ({known})"
+        )
+    return found[0]
+
+
 def line_of(entry: RecordedDecision, *, again: bool) -> Line:
     """Give one decision as a line."""
-    decision: Mapping[str, Any] = entry.record.get("decision") or {}
+    decision = entry.record.get("decision") or {}
     return Line(
-        time=datetime.fromtimestamp(entry.at_s, UTC).isoformat(timespec="seconds"),
+        id=entry.id,
+        time=datetime.fromtimestamp(entry.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         before=int(decision.get("current", 0)),
         after=int(decision.get("desired", 0)),
+        asked=entry.record.get("asked"),
         reason=str(decision.get("reason", "")),
         message=str(decision.get("message", "")),
-        again=compare(entry.record) if again else None,
+        again=compare(entry) if again else None,
     )
 
 
-def compare(record: Mapping[str, Any]) -> str:
+def compare(entry: RecordedDecision) -> str:
     """Decide again from the record: `same`, or what came out instead."""
     try:
-        decision = replay(record)
-    except (InvalidRecord, KeyError, TypeError) as exc:
+        told = difference(entry.record)
+    except InvalidRecord as exc:
         return f"cannot be replayed: {exc}"
-    recorded = record["decision"]
-    told = (recorded["desired"], recorded["reason"])
-    now = (decision.desired, decision.reason.value)
-    return "same" if now == told else f"now {decision.desired} ({decision.reason.value})"
+    return SAME if told is None else f"different: {told}"
 
 
-def show(lines: Sequence[Line]) -> None:
+def documents(
+    chosen: Sequence[RecordedDecision], lines: Sequence[Line], *, worked: bool
+) -> list[dict[str, Any]]:
+    """Give all there is, for programs."""
+    return [
+        {
+            "id": line.id,
+            "time": line.time,
+            "replay": line.again,
+            **({"working": document_of(entry.record)} if worked else {}),
+            **entry.record,
+        }
+        for entry, line in zip(chosen, lines, strict=True)
+    ]
+
+
+def show(lines: Sequence[Line], *, replayed: bool) -> None:
     """Print a table; wide enough for a message also where there is no terminal."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("TIME", "REPLICAS", "REASON", "MESSAGE"):
-        table.add_column(heading, overflow="fold")
-    replayed = any(line.again is not None for line in lines)
+    for heading in ("ID", "TIME", "REPLICAS", "REASON"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("MESSAGE", overflow="fold")
     if replayed:
-        table.add_column("REPLAY")
+        table.add_column("REPLAY", overflow="fold")
     for line in lines:
-        cells = [line.time, f"{line.before}->{line.after}", line.reason, line.message]
+        cells = [str(line.id), line.time, replicas_of(line), line.reason, line.message]
         table.add_row(*cells, *([line.again or ""] if replayed else []))
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, width=200)
     console.print(table)
+    if replayed:
+        same = sum(line.again == SAME for line in lines)
+        print(f"{same} of {len(lines)} decisions replay to the same, bit for bit")
+
+
+def replicas_of(line: Line) -> str:
+    """Write what was decided; `*` marks what the target was asked for."""
+    return f"{line.before}->{line.after}{'' if line.asked is None else '*'}"
+
+
+def show_one(key: str, entry: RecordedDecision, line: Line) -> None:
+    """Print one decision, worked out."""
+    asked = (
+        "nothing was written" if line.asked is None else f"the target was asked for {line.asked}"
+    )
+    print(wrapped(f"{key}, decision {line.id} of {line.time}: {line.reason}; {asked}"))
+    print(text_of(entry.record, line.message))
+    if line.again is not None:
+        exact = ", bit for bit" if line.again == SAME else ""
+        print(f"\n{wrapped(f'Replay: {line.again}{exact}')}")

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from queueworker_operator.decision.codec import decode, encode
-from queueworker_operator.decision.decide import decide
-from queueworker_operator.decision.model import Decision, Policy, Replicas, Sample
+from queueworker_operator.decision.codec import InvalidRecord, decode, encode
+from queueworker_operator.decision.decide import decide, weigh
+from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas, Sample
 from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.decision.working import Working, work_out
+
+UNWEIGHED = {Reason.PAUSED, Reason.MANUAL, Reason.NO_METRICS, Reason.FALLBACK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +38,66 @@ def to_json(verdict: Verdict, asked: int | None) -> dict[str, Any]:
     }
 
 
+def recall(record: Mapping[str, Any]) -> Verdict:
+    """Read a record back.
+
+    Raises:
+        InvalidRecord: another version wrote it.
+    """
+    try:
+        sample = record["sample"]
+        return Verdict(
+            policy=decode(Policy, record["policy"]),
+            state=from_record(record["state"]),
+            sample=None if sample is None else decode(Sample, sample),
+            replicas=decode(Replicas, record["replicas"]),
+            decision=decode(Decision, record["decision"]),
+            blind_s=float(record.get("blind_s", 0.0)),
+        )
+    except (AttributeError, KeyError, TypeError) as exc:
+        raise InvalidRecord(f"the record is damaged or of another version: {exc!r}") from exc
+
+
 def replay(record: Mapping[str, Any]) -> Decision:
     """Make a recorded decision again, from what was recorded with it.
 
     Raises:
         InvalidRecord: another version wrote it.
     """
-    sample = record["sample"]
-    decision, _ = decide(
-        decode(Policy, record["policy"]),
-        from_record(record["state"]),
-        None if sample is None else decode(Sample, sample),
-        decode(Replicas, record["replicas"]),
-        blind_s=float(record.get("blind_s", 0.0)),
-    )
+    told = recall(record)
+    decision, _ = decide(told.policy, told.state, told.sample, told.replicas, blind_s=told.blind_s)
     return decision
+
+
+def work_out_again(record: Mapping[str, Any]) -> Working | None:
+    """Work a recorded decision out step by step; None for one that nothing was weighed for.
+
+    Raises:
+        InvalidRecord: another version wrote it.
+    """
+    told = recall(record)
+    if told.sample is None or told.decision.reason in UNWEIGHED:
+        return None
+    return work_out(weigh(told.policy, told.state, told.sample, told.replicas))
+
+
+def difference(record: Mapping[str, Any]) -> str | None:
+    """Replay a record; None when every field comes out the same bit for bit, else what does not.
+
+    Raises:
+        InvalidRecord: another version wrote it.
+    """
+    now, told = encode(replay(record)), encode(recall(record).decision)
+    differing = [name for name in told if repr(told[name]) != repr(now[name])]
+    if not differing:
+        return _unasked(record)
+    return ", ".join(f"{name} {told[name]!r} now {now[name]!r}" for name in differing)
+
+
+def _unasked(record: Mapping[str, Any]) -> str | None:
+    """Tell when the target was asked for a number that lies not between the old and the decided."""
+    asked, decision = record.get("asked"), record["decision"]
+    if asked is None:
+        return None
+    low, high = sorted((int(decision["current"]), int(decision["desired"])))
+    return None if low <= asked <= high else f"asked for {asked}, decided {decision['desired']}"

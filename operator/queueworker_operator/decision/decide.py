@@ -91,12 +91,25 @@ def decide(
         return fixed, state
     if sample is None or not usable(sample):
         return _blind(policy, replicas, blind_s), state
+    verdict = weigh(policy, state, sample, replicas)
+    restrained = verdict.restrained
+    remembered = replace(
+        state,
+        wanted=restrained.wanted,
+        stalled_since_s=restrained.stalled_since_s,
+        wish=min(restrained.wish, policy.max_replicas),
+    )
+    return explain(verdict), remembered
+
+
+def weigh(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Verdict:
+    """Size for a usable sample, and give all that leads to the number."""
     outlook = look(policy, state, sample, replicas)
     plan = make_plan(policy, state, outlook)
     if policy.min_replicas < 1:
         plan = allow_zero(plan, warm=is_warm(policy, state, sample, outlook))
     restrained = restrain(outlook, plan, state, replicas)
-    verdict = Verdict(
+    return Verdict(
         policy=policy,
         state=state,
         sample=sample,
@@ -106,13 +119,6 @@ def decide(
         current=replicas.current,
         desired=min(max(restrained.replicas, policy.min_replicas), policy.max_replicas),
     )
-    remembered = replace(
-        state,
-        wanted=restrained.wanted,
-        stalled_since_s=restrained.stalled_since_s,
-        wish=min(restrained.wish, policy.max_replicas),
-    )
-    return explain(verdict), remembered
 
 
 def _fixed(policy: Policy, replicas: Replicas) -> Decision | None:

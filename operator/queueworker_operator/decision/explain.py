@@ -97,7 +97,7 @@ def _consequence(verdict: Verdict, reason: Reason) -> str:
             text = f"; {_prospect(verdict)}"
         case Reason.SURPLUS:
             stricter = seconds(verdict.outlook.scale_in_deadline_s)
-            text = f"; {_pods(verdict.desired)} would start each job within {stricter}{promise}"
+            text = f"; {pods_of(verdict.desired)} would start each job within {stricter}{promise}"
         case Reason.MAX_REPLICAS:
             text = f"; maxReplicas is {verdict.policy.max_replicas}{promise}"
         case Reason.PODS_NOT_STARTING:
@@ -124,27 +124,46 @@ def _prospect(verdict: Verdict) -> str:
     if plan.pods == 0:
         return f"no pod is there (promise {promise}); {new}"
     if plan.shortage is None:
-        return f"with {_pods(plan.pods)} too few slots would be free (promise {promise}); {new}"
-    return f"with {_pods(plan.pods)} {_fate(outlook, plan, plan.shortage)}; {new}"
+        return f"with {pods_of(plan.pods)} too few slots would be free (promise {promise}); {new}"
+    return f"with {pods_of(plan.pods)} {_fate(outlook, plan, plan.shortage)}; {new}"
 
 
 def _fate(outlook: Outlook, plan: Plan, shortage: Shortage) -> str:
     """Say what becomes of the job whose deadline is missed by the most jobs."""
-    arrives_s = shortage.time_s - outlook.deadline_s
-    waits_s = outlook.capacity.time_for(shortage.jobs, plan.pods) - arrives_s
     promise, planned = seconds(outlook.promise_s), seconds(outlook.deadline_s)
-    if waits_s <= outlook.deadline_s:
+    waits_s = wait_of(outlook, plan.pods, shortage, outlook.deadline_s)
+    if waits_s is None:
         return f"{shortage.missing:.0f} announced jobs would start too late (promise {promise})"
-    who = (
+    margin = f", planned {planned}" if waits_s <= outlook.promise_s else ""
+    who = job_of(shortage, outlook.deadline_s)
+    return f"{who} would wait {duration(waits_s)} (promise {promise}{margin})"
+
+
+def wait_of(outlook: Outlook, pods: int, shortage: Shortage, deadline_s: float) -> float | None:
+    """Give how long the job of a missed deadline waits with `pods` pods; infinite beyond a day.
+
+    None when it is not the stream's capacity that makes it late but jobs announced together.
+    """
+    arrives_s = shortage.time_s - deadline_s
+    waits_s = outlook.capacity.time_for(shortage.jobs, pods) - arrives_s
+    return None if waits_s <= deadline_s else waits_s
+
+
+def job_of(shortage: Shortage, deadline_s: float) -> str:
+    """Name the job whose deadline it is by when it came or comes."""
+    arrives_s = shortage.time_s - deadline_s
+    if arrives_s <= -1:
+        return f"the job waiting for {seconds(-arrives_s)}"
+    return (
         "the job arriving now"
         if arrives_s < 1
         else f"the job arriving {seconds(arrives_s)} from now"
     )
-    if arrives_s <= -1:
-        who = f"the job waiting for {seconds(-arrives_s)}"
-    wait = seconds(waits_s) if math.isfinite(waits_s) else "for ever"
-    margin = f", planned {planned}" if waits_s <= outlook.promise_s else ""
-    return f"{who} would wait {wait} (promise {promise}{margin})"
+
+
+def duration(value_s: float) -> str:
+    """Write seconds, or that they have no end."""
+    return seconds(value_s) if math.isfinite(value_s) else "for ever"
 
 
 def _idle(verdict: Verdict) -> str:
@@ -157,14 +176,14 @@ def _idle(verdict: Verdict) -> str:
 def _stalled(verdict: Verdict) -> str:
     since_s = verdict.restrained.stalled_since_s or verdict.outlook.at_s
     wanted = (
-        f"; {_pods(verdict.restrained.refused)} more wanted" if verdict.restrained.refused else ""
+        f"; {pods_of(verdict.restrained.refused)} more wanted" if verdict.restrained.refused else ""
     )
     return f"no pod becomes ready (for {seconds(verdict.outlook.at_s - since_s)}){wanted}"
 
 
 def prospect_of(guard: Guard, at_s: float) -> str:
     """Tell what the guard found and what it does next."""
-    found = f"{_pods(guard.from_pods)} finished no more jobs than"
+    found = f"{pods_of(guard.from_pods)} finished no more jobs than"
     match guard.mode:
         case GuardMode.DOWN if guard.first:
             return f"{found} fewer, trying {guard.cap}"
@@ -177,7 +196,8 @@ def prospect_of(guard: Guard, at_s: float) -> str:
             return f"{found} {guard.cap}, held there, next try in {seconds(left_s)}"
 
 
-def _pods(count: int) -> str:
+def pods_of(count: int) -> str:
+    """Write a number of pods."""
     return "1 pod" if count == 1 else f"{count} pods"
 
 

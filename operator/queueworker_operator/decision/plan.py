@@ -35,14 +35,14 @@ def make_plan(policy: Policy, state: State, outlook: Outlook) -> Plan:
     capacity, most = outlook.capacity, policy.max_replicas
     tail = _tail(outlook.regime, state.lateness)
     steady = _steady(outlook, tail, outlook.deadline_s, most)
-    test = _test_out(outlook, capacity)
+    test = scale_out_test(outlook, capacity)
     low = min(max(capacity.pods, steady, policy.min_replicas), most)
     enough = smallest(low, most, test.passes)
     keep_low = max(policy.min_replicas, _steady(outlook, tail, outlook.scale_in_deadline_s, most))
     pods, more = capacity.pods, enough > capacity.pods
     return Plan(
         enough=enough if more else steady,
-        keep=smallest(keep_low, capacity.pods, _test_in(outlook, capacity).passes),
+        keep=smallest(keep_low, capacity.pods, scale_in_test(outlook, capacity).passes),
         pods=pods,
         shortage=test.worst(pods) if more else None,
         outgrown=more and not replace(test, demand=replace(test.demand, backlog=0.0)).passes(pods),
@@ -72,7 +72,7 @@ def _steady(outlook: Outlook, tail: float, deadline_s: float, most: int) -> int:
     return outlook.load.pods(load_limit=limit, tail=tail, deadline_s=deadline_s, most=most)
 
 
-def _test_out(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
+def scale_out_test(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
     """Look only at deadlines that a pod created now can still help."""
     deadline_s = outlook.deadline_s
     guard_s = max(outlook.regime.guard_share * deadline_s, _SHORTEST_GUARD_S)
@@ -86,7 +86,7 @@ def _test_out(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
     return DeadlineTest(capacity=capacity, demand=demand, first_s=first_s, last_s=last_s)
 
 
-def _test_in(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
+def scale_in_test(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
     """Look from now until a pod removed now would have paid for its own return."""
     deadline_s = outlook.scale_in_deadline_s
     break_even_s = outlook.regime.break_even * (outlook.start_up_s + outlook.drain_s)

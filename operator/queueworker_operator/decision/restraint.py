@@ -13,7 +13,7 @@ _LONGEST_HOLD_S = 1200.0
 _WANTED_APART_S = OBSERVE_EVERY_S / 2
 _REPLACED_SHARE = 0.25
 _STALL_PATIENCE_S = 600.0
-_OBSERVATIONS_BEFORE_SCALE_IN = 12
+OBSERVATIONS_BEFORE_SCALE_IN = 12
 
 Wanted = tuple[tuple[float, float], ...]
 
@@ -70,7 +70,7 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
     if stalled_since_s is not None:
         allowed = min(step, _most_while_stalled(ready, outlook.at_s - stalled_since_s))
     number = capped = min(allowed, state.guard.cap or allowed)
-    if replicas.rollout or state.observations < _OBSERVATIONS_BEFORE_SCALE_IN:
+    if replicas.rollout or state.observations < OBSERVATIONS_BEFORE_SCALE_IN:
         number = max(capped, replicas.current)
     return Restrained(
         replicas=number,

@@ -102,8 +102,8 @@ class DeadlineTest:
         )
         object.__setattr__(self, "points", points)
 
-    def shortages(self, pods: int) -> Iterator[Shortage]:
-        """Give each deadline that `pods` pods miss.
+    def started(self, pods: int) -> Iterator[tuple[float, float, float]]:
+        """Give (seconds from now, jobs that must have started by then, those that would have).
 
         Capacity before an announced job falls due is lost on it, so with announced jobs in sight
         no more can have started than were claimable.
@@ -116,6 +116,11 @@ class DeadlineTest:
             later = capacity.jobs_by(time_s, pods)
             started = min(started + later - earlier, claimable) if limited else later
             earlier = later
+            yield time_s, due, started
+
+    def shortages(self, pods: int) -> Iterator[Shortage]:
+        """Give each deadline that `pods` pods miss."""
+        for time_s, due, started in self.started(pods):
             if time_s >= self.first_s and due - started > _TOLERANCE_JOBS:
                 yield Shortage(time_s=time_s, jobs=due, missing=due - started)
 

@@ -83,7 +83,7 @@ class LagSource(Protocol):
         """Read back what `save_states` stored."""
 
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
-        """Append to the bounded history of decisions (the last 200 a name)."""
+        """Append to the bounded history of decisions (200 changes and 100 others a name)."""
 
     async def close(self) -> None:
         """Give back the connections; the loop calls it when it ends."""

@@ -18,6 +18,7 @@ from queueworker_operator.settings import DatabaseSettings
 class RecordedDecision:
     """One entry of a name's history; `at_s` is the database's clock (epoch seconds)."""
 
+    id: int
     at_s: float
     record: Mapping[str, Any]
 
@@ -89,13 +90,13 @@ class PostgresLag:
         return state if isinstance(state, dict) else None
 
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
-        """Append to the bounded history of decisions (the last 200 a name)."""
+        """Append to the bounded history of decisions (200 changes and 100 others a name)."""
         await self._database.fetch("record_decision", {"name": name, "record": to_json(record)})
 
     async def decisions(self, name: str, most: int) -> list[RecordedDecision]:
         """List the last `most` decisions of `name`, newest first."""
         found = await self._database.fetch("decisions", {"name": name, "most": most})
-        return [RecordedDecision(at_s=row["at_s"], record=row["record"]) for row in found]
+        return [RecordedDecision(**row) for row in found]
 
     async def close(self) -> None:
         """Stop listening and close both connections."""

@@ -1,0 +1,183 @@
+"""A decision worked out by hand: the numbers are the decision's own, and one pod fewer has a price."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from queueworker_operator.cli.worked import document_of, text_of
+from queueworker_operator.controller.record import Verdict, difference, to_json, work_out_again
+from queueworker_operator.controller.sampling import is_due
+from queueworker_operator.decision.decide import decide, observe, weigh
+from queueworker_operator.decision.model import Mode, Policy, Replicas, Sample
+from queueworker_operator.decision.state import State
+from queueworker_operator.decision.working import work_out
+from queueworker_operator.simulate.dbc import Dbc, Memory
+from queueworker_operator.simulate.model import START_UPS, Conditions, Workload
+from queueworker_operator.simulate.policy import Seen
+from queueworker_operator.simulate.run import simulate
+
+SAMPLE = Sample(
+    at_s=1000.0,
+    ready=412,
+    oldest_age_s=2.0,
+    running=0,
+    enqueued_total=412,
+    announced_total=0,
+    finished_total=0,
+    busy_slot_seconds_total=0,
+    service_count=0,
+    service_sum_s=0,
+    service_sq_sum_s2=0,
+    started_total=0,
+    late_total=0,
+)
+WORKLOAD = Workload(
+    at_s=array("d", sorted([t / 5 for t in range(3000)] + [200 + t / 300 for t in range(1500)])),
+    size_s=array("d", [1.5] * 4500),
+    lasts_s=900.0,
+)
+
+
+class Recorder(Dbc):
+    """Keeps the record of each decision that changed something."""
+
+    def decide(self, memory: Memory, seen: Seen) -> Any:
+        state, sample = memory.state, seen.sample
+        assert sample is not None
+        if is_due(sample, memory.observed_at_s):
+            state = observe(self.policy, state, sample, seen.replicas)
+        decision, after = super().decide(memory, seen)
+        verdict = Verdict(
+            policy=self.policy,
+            state=state,
+            sample=sample,
+            replicas=seen.replicas,
+            decision=decision,
+        )
+        RECORDS.append(to_json(verdict, decision.desired))
+        return decision, after
+
+
+RECORDS: list[dict[str, Any]] = []
+
+
+@cache
+def recorded(promise_s: float) -> tuple[dict[str, Any], ...]:
+    """Run a burst and its end; give the records of all decisions."""
+    RECORDS.clear()
+    policy = Policy(max_replicas=60, start_within_s=promise_s)
+    simulate(WORKLOAD, Conditions(start_up=START_UPS["typical"]), Recorder(policy=policy))
+    return tuple(RECORDS)
+
+
+def changes(promise_s: float) -> Iterator[dict[str, Any]]:
+    yield from (
+        record
+        for record in recorded(promise_s)
+        if record["decision"]["desired"] != record["decision"]["current"]
+    )
+
+
+@pytest.mark.parametrize("promise_s", [30.0, 5.0])
+def test_every_decision_of_a_burst_replays_bit_for_bit_and_can_be_worked_out(
+    promise_s: float,
+) -> None:
+    records = recorded(promise_s)
+
+    assert len(records) == 900
+    assert [difference(record) for record in records] == [None] * 900
+    for record in (*changes(promise_s), *records[::40]):
+        text = text_of(record, record["decision"]["message"])
+        assert max(map(len, text.splitlines())) <= 80
+        assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("promise_s", [30.0, 5.0])
+def test_a_scale_out_names_the_deadline_that_one_pod_fewer_would_miss(promise_s: float) -> None:
+    out = [r for r in changes(promise_s) if r["decision"]["desired"] > r["decision"]["current"]]
+    told = [working.fewer for record in out if (working := work_out_again(record))]
+
+    assert len(told) == len(out) > 2
+    for text in told:
+        assert "must have started" in text or "busy with the stream alone" in text, text
+
+
+def test_a_scale_in_says_why_not_one_pod_fewer() -> None:
+    into = [r for r in changes(30.0) if r["decision"]["desired"] < r["decision"]["current"]]
+    told = [working.fewer for record in into if (working := work_out_again(record))]
+
+    assert len(told) == len(into) > 2
+    assert [text for text in told if text.endswith("every deadline would hold, too")] == []
+
+
+def test_the_fewer_pods_miss_a_deadline_of_the_table_and_those_decided_for_none() -> None:
+    policy, replicas = Policy(max_replicas=50, slots_per_pod=4), Replicas(current=0)
+    working = work_out(weigh(policy, State(), SAMPLE, replicas))
+    counted = [point for point in working.points if point.counts]
+
+    assert [point for point in counted if point.decided < point.due - 1e-6] == []
+    assert [point for point in counted if point.fewer < point.due - 1e-6] != []
+    assert "of them would not have" in working.fewer
+    assert "too late (promise 30s" in working.fewer or "without margin" in working.fewer
+
+
+def test_a_limit_is_named() -> None:
+    calm = replace(SAMPLE, ready=0, oldest_age_s=0)
+    lowest = Policy(min_replicas=3)
+    working = work_out(weigh(lowest, State(), calm, Replicas(current=3, ready=3)))
+    highest = Policy(max_replicas=2, slots_per_pod=1)
+    bound = work_out(weigh(highest, State(), SAMPLE, Replicas(current=0)))
+
+    assert working.fewer == "with 2 pods: minReplicas is 3"
+    assert bound.bounds[0].why.endswith("(maxReplicas, and not enough); there: 0")
+    assert (bound.bounds[-2].pods, bound.bounds[-1].pods) == ("0..2", "2")
+
+
+def test_pods_held_for_want_of_samples_say_so() -> None:
+    calm = replace(SAMPLE, ready=0, oldest_age_s=0)
+    working = work_out(weigh(Policy(), State(), calm, Replicas(current=3, ready=3)))
+
+    assert working.fewer == (
+        "with 2 pods: nothing is scaled in before enough is known (0 of 12 samples)"
+    )
+
+
+def test_a_decision_that_nothing_was_weighed_for_is_told_in_its_own_words() -> None:
+    policy, replicas = Policy(mode=Mode.PAUSED), Replicas(current=3)
+    decision, _ = decide(policy, State(), SAMPLE, replicas)
+    verdict = Verdict(
+        policy=policy, state=State(), sample=SAMPLE, replicas=replicas, decision=decision
+    )
+    record = to_json(verdict, None)
+
+    assert document_of(record) is None
+    assert "paused, nothing is changed" in text_of(record, decision.message)
+
+
+def test_one_bit_of_difference_is_a_difference() -> None:
+    policy, replicas = Policy(), Replicas(current=0)
+    decision, _ = decide(policy, State(), SAMPLE, replicas)
+    verdict = Verdict(
+        policy=policy, state=State(), sample=SAMPLE, replicas=replicas, decision=decision
+    )
+    record = to_json(verdict, decision.desired)
+    other = record | {"decision": record["decision"] | {"start_up_s": 30.000000000000004}}
+
+    assert difference(record) is None
+    assert difference(other) == "start_up_s 30.000000000000004 now 30.0"
+
+
+def test_a_target_that_was_asked_for_another_number_is_a_difference() -> None:
+    policy, replicas = Policy(), Replicas(current=0)
+    decision, _ = decide(policy, State(), SAMPLE, replicas)
+    verdict = Verdict(
+        policy=policy, state=State(), sample=SAMPLE, replicas=replicas, decision=decision
+    )
+
+    assert difference(to_json(verdict, decision.desired + 1)) == (
+        f"asked for {decision.desired + 1}, decided {decision.desired}"
+    )
