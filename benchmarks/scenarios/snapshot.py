@@ -1,5 +1,6 @@
 """Held snapshot: two databases side by side under the same arrivals, one with an old transaction.
 
+It holds a snapshot, or has written elsewhere, or has enqueued and does not commit before the end.
 At some moments the arrivals stop and a burst is drained in each database in turn: the ratio of the
 last bursts is the result. Beside the arrivals, transactions that hold an enqueue open measure how
 late a straggler is found.
@@ -14,29 +15,31 @@ from typing import Any
 from benchmarks.bursts import burst
 from benchmarks.running import Site, await_empty, await_first_job, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
-from benchmarks.server import Server
+from benchmarks.server import Connection, Server
 from benchmarks.span import Meter, foreign_load
-from benchmarks.stragglers import Stragglers
+from benchmarks.stragglers import ENQUEUE, Stragglers
 from benchmarks.systems import OURS, System
 
 SECONDS, RATE_PER_S = 600.0, 2_000.0
 MARKS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 LAST_BURSTS = 3
+MARK_S = 1.0  # instead of a time: marks the job of the transaction that enqueued
 HOLD = {
     "snapshot": ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM pg_class"),
     "writer": ("CREATE TABLE IF NOT EXISTS held (n int)", "BEGIN", "INSERT INTO held VALUES (1)"),
+    "enqueue": ("BEGIN", ENQUEUE.replace("%s", str(MARK_S))),
 }
 SIZE = "SELECT pg_database_size(current_database())"
 
 
 def cases(systems: Sequence[System], options: Options) -> list[Case]:
-    """Give both kinds of old transaction; the writing one with one process, unless told."""
-    counts = {"snapshot": options.processes or (1, 2, 4), "writer": options.processes or (1,)}
+    """Give the kinds of old transaction; those that write with one process, unless told."""
     return [
         Case(system=system, processes=count, variant=variant)
         for variant in HOLD
-        for count in counts[variant]
+        for count in options.processes or ((1, 2, 4) if variant == "snapshot" else (1,))
         for system in systems
+        if variant != "enqueue" or system.name == OURS
     ]
 
 
@@ -56,6 +59,8 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
         series, waits_s = _run(case, options, seconds, (held, control))
         after = meter.read()
         sizes = [place.count(SIZE) for place in (held, control)]
+        if case.variant == "enqueue":
+            waits_s["late_job_ms"] = _late_job_ms(held, holder)
         holder.close()
     last = series[-1]
     return {
@@ -127,6 +132,15 @@ def _bursts(places: tuple[Site, Site], jobs: int | None, count: int) -> dict[str
             rates[name].append(burst(place, jobs))
     held, control = (statistics.median(rates[name]) for name in ("held", "control"))
     return {"held": round(held), "control": round(control), "ratio": held / control}
+
+
+def _late_job_ms(held: Site, holder: Connection) -> float:
+    """Commit the enqueue that was open all the time; give how long its job waits then, in ms."""
+    holder.execute("COMMIT")
+    committed_s = time.time()
+    await_empty(held)
+    (wait_ms,) = _in_ms([start - committed_s for at, start in held.stamps() if at == MARK_S])
+    return wait_ms
 
 
 def _in_ms(waits_s: Sequence[float]) -> list[float]:

@@ -74,10 +74,10 @@ def rows_of(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
 def test_both_sides_of_a_held_snapshot_are_measured_at_each_mark(tmp_path: Path) -> None:
     limits = ("--duration", "2", "--jobs", "200", "--rate", "50", "--processes", "1")
 
-    snapshot, writer = rows_of(tmp_path, "snapshot", *limits)
+    rows = rows_of(tmp_path, "snapshot", *limits)
 
-    assert (snapshot["variant"], writer["variant"]) == ("snapshot", "writer")
-    for row in (snapshot, writer):
+    assert [row["variant"] for row in rows] == ["snapshot", "writer", "enqueue"]
+    for row in rows:
         (run,) = row["runs"]
         assert [mark["at_s"] for mark in run["series"]] == [0, 0, 0, 1, 2, 2]
         assert min(min(mark["held"], mark["control"]) for mark in run["series"]) > 0

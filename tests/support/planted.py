@@ -232,7 +232,7 @@ PLANTED = (
         "raises a floor over positions that are not decided",
         in_function(
             "sweep_drawn",
-            (r"IF pg_snapshot_xmin\(pg_current_snapshot\(\)\) > q\.tick_xid THEN", "IF true THEN"),
+            (r"drawers := open_drawers\(q, xid\)", "drawers := '{}'"),
         ),
         "I1",
     ),

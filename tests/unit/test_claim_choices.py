@@ -158,13 +158,22 @@ def test_a_job_that_the_sweep_found_behind_the_hint_is_claimed_next() -> None:
     assert not hints.swept([SweptLane(lane=7, floor=1, first_ready_pos=2, promoted=0)], now_s=9)
 
 
-def test_floors_never_fall() -> None:
+def test_hints_stay_where_they_are_while_floors_come_down() -> None:
     hints = LaneHints()
     assert hints.learn(lanes(100))
     assert not hints.learn(lanes(40))
     hints.swept([SweptLane(lane=1, floor=70, first_ready_pos=None, promoted=0)], now_s=0)
 
     assert hints.starts == [100]
+
+
+def test_a_wake_up_does_not_pass_what_a_sweep_found_behind_an_earlier_floor() -> None:
+    hints = LaneHints()
+    hints.learn(lanes(100))
+    hints.swept([SweptLane(lane=1, floor=69, first_ready_pos=70, promoted=0)], now_s=1)
+    hints.lower(now_s=1)
+
+    assert hints.starts == [69]
 
 
 @given(failures=st.integers(0, 10_000), unit=st.floats(0, 1, exclude_max=True))

@@ -1,8 +1,9 @@
 """Where the scan of each lane starts: past the dead entries, never past a ready job for long.
 
-A *floor* is the database's proven bound; a *hint* is where this worker's last claim ended. A job
-that commits late stands behind the hint: the sweep reports it, or an empty claim goes down to the
-floors. Such low scans walk dead entries, so together they get at most 5 % of the time.
+A *floor* is the database's bound: no ready job at or below, but those of transactions that have been
+open for long, for which the sweep looks itself; a *hint* is where this worker's last claim ended. A
+job that commits late stands behind the hint: the sweep reports it, or an empty claim goes down to
+the floors. Such low scans walk dead entries, so together they get at most 5 % of the time.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class LaneHints:
         self.lanes = tuple(lanes)
         for lane in lanes:
             self._tasks[lane.id] = lane.task
-            self._floors[lane.id] = max(self._floors.get(lane.id, 0), lane.floor)
+            self._floors[lane.id] = lane.floor
             self._hints[lane.id] = max(self._hints.get(lane.id, 0), lane.floor)
         return any(lane.id not in known for lane in lanes)
 
@@ -73,7 +74,7 @@ class LaneHints:
         for row in rows:
             if row.lane not in self._floors:
                 continue
-            self._floors[row.lane] = max(self._floors[row.lane], row.floor)
+            self._floors[row.lane] = row.floor  # lower than before where a long transaction ended
             self._hints[row.lane] = max(self._hints[row.lane], row.floor)
             first = row.first_ready_pos
             if first is not None and first <= self._hints[row.lane] and now_s >= self._next_low_s:

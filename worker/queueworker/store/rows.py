@@ -75,7 +75,7 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneRow:
-    """One (task, priority) of a queue; no ready job stands at or below `floor`."""
+    """One (task, priority) of a queue; no ready job stands at or below `floor` (see hints)."""
 
     id: int
     task: str

@@ -25,6 +25,10 @@ CREATE TABLE queueworker.queue (
   safe_position bigint NOT NULL DEFAULT 0,          -- every pos up to here is committed or will never appear
   tick_stat bigint NOT NULL DEFAULT 0,
   safe_stat bigint NOT NULL DEFAULT 0,              -- the same for stat ids: all rows up to here are rolled up
+  tick_at timestamptz NOT NULL DEFAULT '-infinity',
+  late xid8[] NOT NULL DEFAULT '{}',                -- open transactions that floors have passed by: see sweep_drawn
+  passed_stat bigint NOT NULL DEFAULT 0,            -- as safe_stat, but for rows of the late ones
+  low_from timestamptz NOT NULL DEFAULT '-infinity',    -- when to look for jobs of late ones again
   due_from timestamptz NOT NULL DEFAULT '-infinity',    -- promotion has got this far
   due_full_at timestamptz NOT NULL DEFAULT '-infinity', -- when to look at the whole due index again
   anchor bigint NOT NULL DEFAULT 0                  -- exact ready - (entered - claimed), at the last proven count
@@ -36,7 +40,8 @@ CREATE TABLE queueworker.lane (
   task text NOT NULL CHECK (length(task) BETWEEN 1 AND 200),
   priority smallint NOT NULL CHECK (priority BETWEEN 0 AND 9),
   key text,                                         -- reserved: a tenant or a limit of its own
-  floor bigint NOT NULL DEFAULT 0,                  -- no ready row of this lane at or below, ever
+  floor bigint NOT NULL DEFAULT 0,                  -- no ready row of this lane at or below, but of queue.late
+  safe_floor bigint NOT NULL DEFAULT 0,             -- none at or below, ever
   UNIQUE NULLS NOT DISTINCT (queue_id, task, priority, key)
 ) WITH (fillfactor = 50);
 

@@ -363,9 +363,11 @@ CREATE TYPE queueworker.counted_lane AS (
   oldest_at timestamptz
 );
 
--- Look at every lane of a queue from its floor on, up to `cap` ready jobs each, and raise floors.
+-- Look at every lane of a queue from its floor on, up to `cap` ready jobs each, and raise floors up to
+-- the last position that is decided; with `is_low` from the safe floor on, and floors may come down.
 -- The oldest is not always the first: a released job keeps its age behind younger ones.
-CREATE FUNCTION queueworker.walk_lanes(q queueworker.queue, cap int) RETURNS queueworker.counted_lane[]
+CREATE FUNCTION queueworker.walk_lanes(q queueworker.queue, passed_position bigint, is_low boolean, cap int)
+RETURNS queueworker.counted_lane[]
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
@@ -373,25 +375,27 @@ DECLARE
   counted queueworker.counted_lane[];
 BEGIN
   EXECUTE format('WITH head AS MATERIALIZED (
-      SELECT l.id, l.task, l.floor, greatest(l.floor, least(c.first_pos - 1, $2)) AS new_floor, c.*
-      FROM queueworker.lane AS l
+      SELECT l.id, l.task, l.floor, l.safe_floor, greatest(l.start_pos, least(c.first_pos - 1, $2)) AS new_floor, c.*
+      FROM (
+        SELECT id, task, floor, safe_floor, CASE WHEN $4 THEN safe_floor ELSE floor END AS start_pos
+        FROM queueworker.lane WHERE queue_id = $1
+      ) AS l
       CROSS JOIN LATERAL (
         SELECT min(capped.pos) AS first_pos, max(capped.pos) AS last_pos, count(*) AS ready,
           min(capped.run_at) AS oldest_at
         FROM (
           SELECT j.pos, j.run_at FROM queueworker.%I AS j
-          WHERE j.lane_id = l.id AND j.pos > l.floor AND j.pos IS NOT NULL AND j.token = 0
+          WHERE j.lane_id = l.id AND j.pos > l.start_pos AND j.pos IS NOT NULL AND j.token = 0
           ORDER BY j.lane_id, j.pos LIMIT $3
         ) AS capped
       ) AS c
-      WHERE l.queue_id = $1
-    ), raised AS (
-      UPDATE queueworker.lane AS l SET floor = h.new_floor
-      FROM head AS h WHERE l.id = h.id AND l.floor < h.new_floor
+    ), moved AS (
+      UPDATE queueworker.lane AS l SET floor = h.new_floor, safe_floor = CASE WHEN $5 THEN h.new_floor ELSE h.safe_floor END
+      FROM head AS h WHERE l.id = h.id AND (h.floor <> h.new_floor OR $5 AND h.safe_floor <> h.new_floor)
     )
     SELECT array_agg(row(h.id, h.task, h.new_floor, h.first_pos, h.last_pos, h.ready,
       h.oldest_at)::queueworker.counted_lane ORDER BY h.id) FROM head AS h', q.part)
-    INTO counted USING q.id, q.safe_position, cap;
+    INTO counted USING q.id, passed_position, cap, is_low, cardinality(q.late) = 0;
   RETURN coalesce(counted, '{}');
 END $$;
 
@@ -554,7 +558,7 @@ BEGIN
   WHERE q.id = seen.queue_id
     AND q.swept_at BETWEEN now_at - (15 + q.id % 16) * interval '1 s' AND now_at
     AND p.is_settled AND p.ready = 0 AND p.entered = seen.position AND p.claimed = seen.claimed
-    AND p.due_5s IS NULL
+    AND p.due_5s IS NULL AND cardinality(q.late) = 0
     AND NOT EXISTS (SELECT FROM stat AS s WHERE s.queue_id = seen.queue_id AND s.id > q.safe_stat);
   IF NOT FOUND THEN
     RETURN false;
@@ -565,7 +569,48 @@ BEGIN
   RETURN is_still AND NOT (last.is_full AND clock_timestamp() - now_at > interval '5 ms');
 END $$;
 
+-- The transactions that may have drawn from a queue's sequences before its tick, and may still commit:
+-- those as old as the tick that hold a sequence. nextval locks it until the transaction's end,
+-- before it draws, and a commit is seen before its locks are gone. So what others write, and for how
+-- long, is no matter. NULL: unknown, as this transaction's snapshot is older than the locks seen.
+-- A transaction that is being prepared hands its locks over one by one: prepared ones always count.
+CREATE FUNCTION queueworker.open_drawers(q queueworker.queue, own xid8) RETURNS xid8[]
+LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
+AS $$
+DECLARE
+  age_of_tick bigint := own::text::bigint - q.tick_xid::text::bigint;
+  found xid8[];
+BEGIN
+  IF pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
+    RETURN '{}';
+  ELSIF age_of_tick <= 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
+    RETURN NULL;
+  END IF;
+  WITH held AS MATERIALIZED (
+    SELECT l.virtualtransaction AS holder, l.pid, l.locktype = 'relation' AS is_sequence,
+      -- How much older than this transaction; what began after it seems to be far older.
+      own::text::bigint - l.transactionid::text::bigint & 4294967295 AS age
+    FROM pg_locks AS l
+    WHERE l.granted AND (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'
+      OR l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
+        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+        AND l.relation IN (q.position_sequence, q.claimed_sequence, 'queueworker.job_scheduled_id'::regclass,
+          'queueworker.stat_id_seq'::regclass))
+  ), drawer AS (
+    SELECT h.holder, h.pid FROM held AS h WHERE h.is_sequence
+  )
+  SELECT coalesce(array_agg((own::text::bigint - h.age)::text::xid8), '{}') INTO found FROM held AS h
+  WHERE h.age BETWEEN age_of_tick AND 2147483647
+    AND (h.pid IS NULL OR h.holder IN (SELECT d.holder FROM drawer AS d))
+  HAVING NOT EXISTS (SELECT FROM drawer AS d WHERE d.pid IS NULL
+    AND NOT EXISTS (SELECT FROM held AS x WHERE x.holder = d.holder AND NOT x.is_sequence));
+  RETURN found;
+END $$;
+
 -- Once a second per queue, by whoever gets its row; the others are told the floors alone.
+-- A tick waits 3 s for the transactions that may have drawn before it. Longer ones become *late*: floors
+-- pass their positions by, and when one has ended, all is walked once from the safe floors, which
+-- none has passed. Such walks get 5 % of the time.
 CREATE FUNCTION queueworker.sweep_drawn(seen queueworker.drawn, lanes int[], most int)
 RETURNS SETOF queueworker.swept_lane
 LANGUAGE plpgsql SET search_path = pg_catalog, queueworker, pg_temp
@@ -577,10 +622,14 @@ DECLARE
   p queueworker.queue_lag_published;
   now_at timestamptz;
   xid xid8;
+  drawers xid8[];
+  passed_position bigint;
+  is_low boolean := false;
   is_full boolean;
   due_count int;
   last_due timestamptz;
   rolled_up_to bigint;
+  walked_from timestamptz;
   counted queueworker.counted_lane[];
 BEGIN
   PERFORM rescue_by_sweep();
@@ -596,22 +645,33 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO p FROM queue_lag_published WHERE queue_id = q.id;
-  rolled_up_to := q.safe_stat;
+  rolled_up_to := q.passed_stat;
   -- An id above every transaction that drew a value up to there (E3).
   xid := pg_current_xact_id();
-  IF pg_snapshot_xmin(pg_current_snapshot()) > q.tick_xid THEN
-    q.safe_position := q.tick_position;
-    p.safe_claimed := p.tick_claimed;
-    p.safe_scheduled_id := p.tick_scheduled_id;
+  drawers := open_drawers(q, xid);
+  passed_position := q.safe_position;
+  IF drawers <@ q.late OR drawers IS NOT NULL AND now_at NOT BETWEEN q.tick_at AND q.tick_at + interval '3 s' THEN
+    passed_position := q.tick_position;
+    is_low := NOT q.late <@ drawers AND now_at NOT BETWEEN q.low_from - interval '10 min' AND q.low_from;
+    q.late := CASE WHEN is_low THEN drawers
+      ELSE ARRAY(SELECT unnest(q.late) UNION SELECT unnest(drawers)) END;
     -- This sweep is the first that is sure to see all stat rows up to the last tick's bound; only
     -- the next one may start after it.
-    q.safe_stat := q.tick_stat;
+    rolled_up_to := CASE WHEN is_low THEN q.safe_stat ELSE q.passed_stat END;
+    q.passed_stat := q.tick_stat;
+    IF cardinality(q.late) = 0 THEN
+      q.safe_position := q.tick_position;
+      q.safe_stat := q.tick_stat;
+      p.safe_claimed := p.tick_claimed;
+      p.safe_scheduled_id := p.tick_scheduled_id;
+    END IF;
     IF seen.is_proof THEN
       q.tick_position := greatest(q.tick_position, seen.position);
       p.tick_claimed := greatest(p.tick_claimed, seen.claimed);
       p.tick_scheduled_id := greatest(p.tick_scheduled_id, seen.scheduled_id);
       q.tick_stat := greatest(q.tick_stat, seen.stat);
       q.tick_xid := xid;
+      q.tick_at := now_at;
     END IF;
   END IF;
   is_full := now_at > q.due_full_at OR q.swept_at > now_at;
@@ -626,9 +686,12 @@ BEGIN
   p.safe_claimed := coalesce(p.safe_claimed, 0);
   p.tick_scheduled_id := coalesce(p.tick_scheduled_id, 0);
   p.safe_scheduled_id := coalesce(p.safe_scheduled_id, 0);
-  counted := walk_lanes(q, cap);
-  UPDATE queue SET swept_at = now_at, tick_position = q.tick_position, tick_xid = q.tick_xid,
-    safe_position = q.safe_position, tick_stat = q.tick_stat, safe_stat = q.safe_stat,
+  walked_from := clock_timestamp();
+  counted := walk_lanes(q, passed_position, is_low, cap);
+  UPDATE queue SET swept_at = now_at, tick_position = q.tick_position, tick_xid = q.tick_xid, tick_at = q.tick_at,
+    safe_position = q.safe_position, tick_stat = q.tick_stat, safe_stat = q.safe_stat, passed_stat = q.passed_stat,
+    late = q.late,
+    low_from = CASE WHEN is_low THEN clock_timestamp() + 20 * (clock_timestamp() - walked_from) ELSE q.low_from END,
     due_from = least(now_at, greatest(q.due_from, last_due)),
     due_full_at = CASE WHEN is_full AND due_count < most
       THEN clock_timestamp() + greatest(interval '1 s', 20 * (clock_timestamp() - now_at))
@@ -873,17 +936,23 @@ AS $$
 $$;
 
 -- Jobs that could be claimed now: ready rows, due rows, and rows of workers whose lease is over.
--- What was published and cannot have changed since is not counted again.
+-- What was published and cannot have changed since is not counted again. It reads the queue's rows itself:
+-- as arguments, they would be built for every queue, also for those that stand still.
 CREATE FUNCTION queueworker.read_ready(
-  q queueworker.queue, p queueworker.queue_lag_published, entered bigint,
-  is_standing boolean, is_due boolean, is_lost boolean
+  of_queue int, entered bigint, is_standing boolean, is_due boolean, is_lost boolean
 ) RETURNS queueworker.ready_count
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
 DECLARE
   cap CONSTANT int := 2000;
-  counted queueworker.ready_count := row(p.ready, p.is_exact, p.oldest_at, p.by_task);
+  q queueworker.queue;
+  p queueworker.queue_lag_published;
+  counted queueworker.ready_count;
 BEGIN
+  SELECT * INTO STRICT q FROM queue WHERE id = of_queue;
+  SELECT * INTO p FROM queue_lag_published AS l
+  WHERE l.queue_id = of_queue AND l.entered BETWEEN q.id::bigint << 40 AND (q.id + 1)::bigint << 40;
+  counted := row(p.ready, p.is_exact, p.oldest_at, p.by_task);
   IF NOT is_standing THEN
     counted := count_standing(q, p, entered, cap);
   END IF;
@@ -926,16 +995,13 @@ DECLARE
 BEGIN
   RETURN QUERY
   WITH known AS MATERIALIZED (
-    SELECT q, p, q.id, q.name, q.safe_stat,
-      coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40) AS entered
+    SELECT q.id, q.name, q.part, q.paused, q.due_from, q.passed_stat, q.position_sequence, q.claimed_sequence,
+      q.requeued_sequence
     FROM each_name($1) AS n JOIN queueworker.queue AS q ON q.name = n
-    -- What was published before a move to another range of positions says nothing any more.
-    LEFT JOIN queueworker.queue_lag_published AS p ON p.queue_id = q.id
-      AND p.entered BETWEEN q.id::bigint << 40 AND (q.id + 1)::bigint << 40
   ), fresh AS MATERIALIZED (
     -- What no sweep has added up yet; from the proven bound on, past the dead entries.
     SELECT s.* FROM known AS k CROSS JOIN LATERAL (
-      SELECT * FROM queueworker.stat AS s WHERE s.queue_id = k.id AND s.id > k.safe_stat OFFSET 0
+      SELECT * FROM queueworker.stat AS s WHERE s.queue_id = k.id AND s.id > k.passed_stat OFFSET 0
     ) AS s
   ), events AS (
     SELECT f.queue_id, sum(f.promoted) AS promoted, sum(f.retried) AS retried, sum(f.released) AS released,
@@ -948,57 +1014,32 @@ BEGIN
       SELECT f.queue_id, u.bucket, sum(u.waits)::bigint AS waits
       FROM fresh AS f, unnest(f.wait_buckets, f.wait_counts) AS u (bucket, waits) GROUP BY f.queue_id, u.bucket
     ) AS w GROUP BY w.queue_id
+  ), alive AS MATERIALIZED (
+    SELECT w.queues, w.busy_by_queue, w.held_by_queue, w.slots, w.drain OR w.draining AS draining,
+      ARRAY(SELECT DISTINCT t.task FROM unnest(w.tasks) AS t (task) ORDER BY t.task) AS tasks
+    FROM queueworker.worker AS w WHERE w.expires_at >= alive_from
   ), loads AS (
     SELECT k.id AS queue_id, sum(w.slots) AS slots, sum(u.busy) AS busy, sum(u.held) AS held, count(*) AS workers,
-      count(*) FILTER (WHERE w.drain OR w.draining) AS draining
-    FROM queueworker.worker AS w, unnest(w.queues, w.busy_by_queue, w.held_by_queue) AS u (name, busy, held)
-    JOIN known AS k ON k.name = u.name
-    WHERE w.expires_at >= alive_from GROUP BY k.id
-  ), deployed AS MATERIALIZED (
-    -- The workers of one deployment say the same; a queue is seldom served by two.
-    SELECT d.queues, ARRAY(SELECT DISTINCT t.task FROM unnest(d.tasks) AS t (task) ORDER BY t.task) AS tasks
-    FROM (SELECT DISTINCT w.queues, w.tasks FROM queueworker.worker AS w WHERE w.expires_at >= alive_from) AS d
-  ), registered AS (
-    SELECT k.id AS queue_id, CASE WHEN count(*) = 1 THEN min(d.tasks) ELSE ARRAY(
-        SELECT DISTINCT t.task FROM deployed AS o, unnest(o.tasks) AS t (task)
+      count(*) FILTER (WHERE w.draining) AS draining,
+      -- The workers of one deployment say the same; a queue is seldom served by two.
+      CASE WHEN min(w.tasks) = max(w.tasks) THEN min(w.tasks) ELSE ARRAY(
+        SELECT DISTINCT t.task FROM alive AS o, unnest(o.tasks) AS t (task)
         WHERE k.name = ANY (o.queues) ORDER BY t.task) END AS tasks
-    FROM deployed AS d, unnest(d.queues) AS u (name) JOIN known AS k ON k.name = u.name
+    FROM alive AS w, unnest(w.queues, w.busy_by_queue, w.held_by_queue) AS u (name, busy, held)
+    JOIN known AS k ON k.name = u.name
     GROUP BY k.id, k.name
   ), lost AS (
     SELECT DISTINCT c.queue_id FROM queueworker.claim AS c
     WHERE NOT EXISTS (SELECT FROM queueworker.worker AS w WHERE w.id = c.worker_id AND w.expires_at >= alive_from)
-  ), news AS (
-    SELECT k.*,
-      ((k.p).is_settled AND k.entered = (k.p).entered AND ((k.p).ready = 0
-        OR (k.p).claimed = coalesce(pg_sequence_last_value((k.q).claimed_sequence), 0))) IS TRUE AS is_standing,
-      CASE
-        WHEN ((k.p).is_due_settled AND (k.p).scheduled_id = last_scheduled_id AND coalesce(e.retried, 0) = 0
-          OR now_at - (k.p).published_at BETWEEN '0' AND '2.5 s') IS TRUE THEN true
-        -- Jobs of other queues were scheduled since, or its sweeps wrote nothing.
-        WHEN (k.p).due_5s IS NULL
-          THEN is_scheduled_still(k.id, (k.q).part, (k.q).due_from, (k.p).scheduled, now_at)
-        ELSE false
-      END AS is_announced,
-      ((k.p).next_due_at <= now_at) IS TRUE AS is_due,
-      l.queue_id IS NOT NULL AS is_lost
-    FROM known AS k LEFT JOIN events AS e ON e.queue_id = k.id LEFT JOIN lost AS l ON l.queue_id = k.id
-  ), counted AS MATERIALIZED (
-    SELECT n.*,
-      CASE WHEN n.is_standing AND n.is_announced AND NOT n.is_due AND NOT n.is_lost
-        THEN row((n.p).ready, (n.p).is_exact, (n.p).oldest_at, (n.p).by_task)::ready_count
-        ELSE read_ready(n.q, n.p, n.entered, n.is_standing, n.is_due OR NOT n.is_announced, n.is_lost) END AS r,
-      CASE WHEN n.is_announced THEN row((n.p).due_5s, (n.p).scheduled)::queueworker.announced
-        ELSE (SELECT row(a.due_5s, a.scheduled)::queueworker.announced FROM count_announced(n.q) AS a) END AS d
-    FROM news AS n
   )
   SELECT k.name, now_at, (k.r).ready + coalesce(w.held, 0), (k.r).is_exact,
-    coalesce(greatest(0, extract(epoch FROM now_at - (k.r).oldest_at)), 0)::float8,
+    coalesce(greatest(0, date_part('epoch', now_at - (k.r).oldest_at)), 0),
     coalesce(w.busy, 0), (k.d).scheduled, coalesce((k.d).due_5s, array_fill(0, ARRAY[60])),
     CASE WHEN (k.d).due_5s IS NULL THEN 0 ELSE (SELECT sum(jobs) FROM unnest((k.d).due_5s[1:12]) AS jobs) END,
     CASE WHEN (k.d).due_5s IS NULL THEN 0 ELSE (SELECT sum(jobs) FROM unnest((k.d).due_5s) AS jobs) END,
     c.dead + coalesce(e.dead, 0),
-    greatest(0, k.entered - (k.id::bigint << 40) - CASE WHEN k.entered = (k.p).entered THEN (k.p).requeued
-      ELSE coalesce(pg_sequence_last_value((k.q).requeued_sequence), 0) END),
+    greatest(0, k.entered - (k.id::bigint << 40) - CASE WHEN k.entered = k.entered_then THEN k.requeued_then
+      ELSE coalesce(pg_sequence_last_value(k.requeued_sequence), 0) END),
     c.promoted + coalesce(e.promoted, 0), c.retried + coalesce(e.retried, 0), c.released + coalesce(e.released, 0),
     c.rescued + coalesce(e.rescued, 0), c.started + coalesce(e.started, 0), c.succeeded + coalesce(e.succeeded, 0),
     c.failed + coalesce(e.failed, 0), c.busy_s + coalesce(e.busy_s, 0), c.service_count + coalesce(e.service_count, 0),
@@ -1007,13 +1048,50 @@ BEGIN
       SELECT u.waits + coalesce(h.waits[array_position(h.buckets, (u.place - 1)::smallint)], 0)
       FROM unnest(c.waits) WITH ORDINALITY AS u (waits, place) ORDER BY u.place) END,
     coalesce(w.slots, 0)::int, coalesce(w.busy, 0)::int, coalesce(w.workers, 0)::int, coalesce(w.draining, 0)::int,
-    (k.q).paused, (k.r).by_task, coalesce(t.tasks, '{}')
-  FROM counted AS k
+    k.paused, (k.r).by_task, coalesce(w.tasks, '{}')
+  FROM (
+    -- OFFSET 0: each value is computed once. As a WITH query each step would be kept, row by row.
+    SELECT n.*,
+      CASE WHEN NOT n.is_standing OR NOT n.is_announced OR n.is_due OR n.is_lost
+        THEN read_ready(n.id, n.entered, n.is_standing, n.is_due OR NOT n.is_announced, n.is_lost)
+        ELSE row(n.ready_then, n.is_exact, n.oldest_at, n.by_task)::ready_count END AS r,
+      CASE WHEN n.is_announced THEN row(n.due_then, n.scheduled)::queueworker.announced ELSE (
+        SELECT row(a.due_5s, a.scheduled)::queueworker.announced
+        FROM queueworker.queue AS q CROSS JOIN LATERAL count_announced(q) AS a WHERE q.id = n.id) END AS d
+    FROM (
+      SELECT s.id, s.name, s.paused, s.entered, s.entered_then, s.requeued_then, s.requeued_sequence, s.ready_then,
+        s.is_exact, s.oldest_at, s.by_task, s.due_then, s.scheduled,
+        (s.is_settled AND s.entered = s.entered_then AND (s.ready_then = 0
+          OR s.claimed_then = coalesce(pg_sequence_last_value(s.claimed_sequence), 0))) IS TRUE AS is_standing,
+        CASE
+          WHEN (s.is_due_settled AND s.scheduled_id = last_scheduled_id AND coalesce(e.retried, 0) = 0
+            OR now_at - s.published_at BETWEEN '0' AND '2.5 s') IS TRUE THEN true
+          -- Jobs of other queues were scheduled since, or its sweeps wrote nothing.
+          WHEN s.due_then IS NULL THEN is_scheduled_still(s.id, s.part, s.due_from, s.scheduled, now_at)
+          ELSE false
+        END AS is_announced,
+        (s.next_due_at <= now_at) IS TRUE AS is_due,
+        l.queue_id IS NOT NULL AS is_lost
+      FROM (
+        SELECT q.id, q.name, q.part, q.paused, q.due_from, q.claimed_sequence, q.requeued_sequence,
+          coalesce(pg_sequence_last_value(q.position_sequence), q.id::bigint << 40) AS entered,
+          p.published_at, p.entered AS entered_then, p.requeued AS requeued_then, p.claimed AS claimed_then,
+          p.scheduled_id, p.is_settled, p.is_due_settled, p.ready AS ready_then, p.is_exact, p.oldest_at, p.by_task,
+          p.scheduled, p.due_5s AS due_then, p.next_due_at
+        FROM known AS q
+        -- What was published before a move to another range of positions says nothing any more.
+        LEFT JOIN queueworker.queue_lag_published AS p ON p.queue_id = q.id
+          AND p.entered BETWEEN q.id::bigint << 40 AND (q.id + 1)::bigint << 40
+        OFFSET 0
+      ) AS s LEFT JOIN events AS e ON e.queue_id = s.id LEFT JOIN lost AS l ON l.queue_id = s.id
+      OFFSET 0
+    ) AS n
+    OFFSET 0
+  ) AS k
   JOIN queueworker.queue_counter AS c ON c.queue_id = k.id
   LEFT JOIN events AS e ON e.queue_id = k.id
   LEFT JOIN waited AS h ON h.queue_id = k.id
   LEFT JOIN loads AS w ON w.queue_id = k.id
-  LEFT JOIN registered AS t ON t.queue_id = k.id
   ORDER BY k.name;
 END $$;
 

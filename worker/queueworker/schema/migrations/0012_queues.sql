@@ -233,8 +233,10 @@ BEGIN
   UPDATE queue SET id = q.next_id, next_id = NULL, part = new_part,
     position_sequence = ('queueworker.position_q' || q.next_id)::regclass,
     safe_position = 0, tick_position = 0, tick_xid = '9223372036854775807',
-    due_from = '-infinity', due_full_at = '-infinity'
+    due_from = '-infinity', due_full_at = '-infinity', late = '{}'
   WHERE id = q.id;
+  -- What late transactions wrote under the old id is moved at its old positions.
+  UPDATE lane SET floor = safe_floor WHERE queue_id = q.next_id AND floor <> safe_floor;
   INSERT INTO queue SELECT tail.*;
   EXECUTE format('CREATE TRIGGER moving_key_q%1$s BEFORE INSERT ON queueworker.%2$I FOR EACH ROW
       WHEN (NEW.unique_key IS NOT NULL AND NEW.queue_id = %1$s) EXECUTE FUNCTION queueworker.refuse_moving_key(%4$s);
