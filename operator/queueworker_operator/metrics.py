@@ -56,6 +56,7 @@ class Metrics:
     ) -> None:
         self._clock = clock
         self._published: dict[str, Published] = {}
+        self._sampled_at_s: dict[str, float] = {}
         self.leader = Gauge(
             "queueworker_leader", "1 while this replica may write.", registry=registry
         )
@@ -90,9 +91,14 @@ class Metrics:
         """Take the last tick of `key` ("namespace/name")."""
         self._published[key] = published
 
+    def sampled(self, key: str, at_s: float) -> None:
+        """Note a reading of `key` that told nothing new."""
+        self._sampled_at_s[key] = at_s
+
     def forget(self, key: str) -> None:
         """Stop exporting `key`."""
         self._published.pop(key, None)
+        self._sampled_at_s.pop(key, None)
 
     def count(self, key: str, decision: Decision) -> None:
         """Count a decision that changed something."""
@@ -138,7 +144,8 @@ class Metrics:
             if report.sample is not None:
                 late.add_metric(labels, report.sample.late_total)
             if entry.sampled_at_s is not None:
-                age.add_metric(labels, now_s - entry.sampled_at_s)
+                at_s = max(entry.sampled_at_s, self._sampled_at_s.get(key, float("-inf")))
+                age.add_metric(labels, now_s - at_s)
         yield from (desired, current, ready, largest, promise, allowed, age, late, trouble)
 
 

@@ -23,9 +23,10 @@ class LogFormat(StrEnum):
 class LoopSettings:
     """The paces and bounds of one database's loop. The defaults are the promises' values.
 
-    A wake-up may bring a read forward, at most one each `least_gap_s`; after `early_reads` of
-    them the rest wait for the regular read, until time has earned new ones (`early_reads_per_s`).
-    A busy pod is asked to drain for its grace, within `patience_min_s` and `patience_max_s`; then
+    A wake-up may bring a read forward, at most one each `least_gap_s`. An early read costs the part
+    of `read_every_s` that it saved, unless it led to a write; of `early_reads` such costs, time
+    earns `early_reads_per_s` back, and `early_reserve` is for queues that no worker serves. A queue
+    without workers is tended each `tend_every_s`, at rest each `tend_rest_s`. A busy pod is asked to drain for its grace, within `patience_min_s` and `patience_max_s`; then
     it is spared for `spare_s` and another one is chosen. `at_once` bounds how many queues are
     tended, or states saved, in one statement.
     """
@@ -33,10 +34,13 @@ class LoopSettings:
     read_every_s: float = 1.0
     least_gap_s: float = 0.2
     early_reads: int = 5
-    early_reads_per_s: float = 0.2
+    early_reserve: int = 3
+    early_reads_per_s: float = 0.1
     tend_every_s: float = 5.0
+    tend_rest_s: float = 60.0
+    maintain_every_s: float = 60.0
     save_every_s: float = 60.0
-    at_once: int = 100
+    at_once: int = 500
     step_deadline_s: float = 15.0
     patience_min_s: float = 10.0
     patience_max_s: float = 300.0

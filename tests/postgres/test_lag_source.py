@@ -18,6 +18,7 @@ from tests.support.postgres import CANARY, FAST
 from queueworker import embedded
 from queueworker.schema import migrate
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
+from queueworker_operator.lag import Wake
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.settings import DatabaseSettings
 
@@ -85,6 +86,54 @@ def test_an_enqueue_into_a_tended_queue_wakes_the_source_and_others_do_not(dsn: 
 
         assert slept_s >= 0.4
         assert woken_s < 0.5
+
+    run(scene())
+
+
+def test_a_row_that_says_nothing_new_keeps_its_revision_and_gets_the_time_of_the_read(
+    dsn: str,
+) -> None:
+    async def scene() -> None:
+        for queue in ("mail", "still"):
+            await enqueue(dsn, 1, queue)
+        await execute(dsn, "DELETE FROM queueworker.job")
+        async with opened(dsn) as source:
+            await source.tend(["mail", "still"])
+            before = await source.look(["mail", "still"])
+            await enqueue(dsn, 1, "mail")
+            after = await source.look(["mail", "still"])
+
+        assert before.of("still").revision == after.of("still").revision > 0
+        assert before.of("still").at_s < after.of("still").at_s == after.at_s
+        assert before.of("mail").revision < after.of("mail").revision
+        assert after.of("mail").enqueued_total == before.of("mail").enqueued_total + 1
+
+    run(scene())
+
+
+REGISTER = """
+    SELECT queueworker.register_worker(
+      gen_random_uuid(), 'pod', 'default', 'node', '1', ARRAY['served'], ARRAY['work'], 10, 3600)
+"""
+
+
+def test_work_for_a_queue_without_workers_is_the_more_urgent_wake_up(dsn: str) -> None:
+    async def scene() -> None:
+        for queue in ("mail", "served"):
+            await enqueue(dsn, 1, queue)
+        async with opened(dsn) as source:
+            await source.tend(["mail", "served"])
+            await execute(dsn, REGISTER)
+            await source.read(["mail", "served"])
+            await source.wait(5.0)  # the LISTEN itself wakes once
+            await enqueue(dsn, 1, "served")
+            routine = await source.wait(5.0)
+            await enqueue(dsn, 1, "served")
+            ignored = await source.wait(0.3, above=Wake.ROUTINE)
+            await enqueue(dsn, 1, "mail")
+            urgent = await source.wait(5.0, above=Wake.ROUTINE)
+
+        assert (routine, ignored, urgent) == (Wake.ROUTINE, Wake.ROUTINE, Wake.URGENT)
 
     run(scene())
 

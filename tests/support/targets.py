@@ -98,6 +98,9 @@ class PodTarget:
     def ready(self) -> int:
         return sum(pod.ready_s is not None for pod in self._live())
 
+    def stamp(self) -> object:
+        return object()
+
     def pods(self) -> Collection[str]:
         return [pod.name for pod in self._live()]
 

@@ -1,6 +1,7 @@
 """What the caches make of watch events: sizes, start-up times, dead pods, rivals."""
 
 import asyncio
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
@@ -116,6 +117,30 @@ def test_a_start_up_is_counted_once_and_only_when_it_was_seen(
     assert replicas is not None
     assert (replicas.start_up_count, replicas.start_up_sum_s) == (1, 7.5)
     assert replicas.start_up_sq_sum_s2 == 7.5**2
+
+
+def test_the_stamp_changes_with_the_deployment_and_with_each_of_its_pods_and_with_nothing_else(
+    cache: ClusterCache, target: DeploymentTarget
+) -> None:
+    stamps = [target.stamp()]
+
+    def happen(*_: object) -> None:
+        stamps.append(target.stamp())
+
+    happen(cache.put_deployment(deployment()))
+    happen(cache.put_deployment(deployment(version=2, spec={"replicas": 4})))
+    happen(cache.put_pod(pod("one")))
+    happen(cache.put_pod(pod("one", 2, ready=True)))
+    happen(cache.put_pod(pod("two")))
+    happen(cache.drop_pod(("shop", "one")))
+    happen(cache.drop_pod(("shop", "two")))
+    happen(cache.put_pod(pod("three")))
+    assert all(before != after for before, after in pairwise(stamps))
+
+    other = pod("stranger")
+    other["metadata"]["labels"] = {"app": "other"}
+    cache.put_pod(other)
+    assert target.stamp() == stamps[-1]
 
 
 def test_dead_vanished_and_restarted_pods_are_gone_once(

@@ -10,7 +10,7 @@ from queueworker_operator.controller.sampling import is_due, sampled
 from queueworker_operator.controller.watch import Assignment, Watch
 from queueworker_operator.decision.model import Policy, Replicas, Sample
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
-from queueworker_operator.lag import QueueLag
+from queueworker_operator.lag import Lags, QueueLag
 from queueworker_operator.lag.sample import empty
 from queueworker_operator.report import Fact
 
@@ -23,6 +23,9 @@ class Nothing:
 
     def pods(self) -> Collection[str]:
         return ()
+
+    def stamp(self) -> object:
+        return object()
 
     def take_gone(self) -> tuple[str, ...]:
         return ()
@@ -46,7 +49,9 @@ def watch(*queues: str) -> Watch:
 
 
 def reading(*lags: QueueLag) -> Reading:
-    return Reading(read_at_s=0.0, lags={lag.queue: lag for lag in lags})
+    return Reading(
+        read_at_s=0.0, lags=Lags(lags[0].at_s if lags else 0.0, {lag.queue: lag for lag in lags})
+    )
 
 
 def at(at_s: float) -> Sample:

@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller.act import release
 from queueworker_operator.controller.pace import Pace
-from queueworker_operator.controller.ports import Ports, Reading
+from queueworker_operator.controller.ports import Ports, Reading, attempt
 from queueworker_operator.controller.step import BROKEN, failed_report, step
+from queueworker_operator.controller.still import to_step
+from queueworker_operator.controller.upkeep import Upkeep
 from queueworker_operator.controller.watch import Assignment, Watch
 from queueworker_operator.errors import LagUnavailable
-from queueworker_operator.lag import LagSource
+from queueworker_operator.lag import LagSource, Wake
 from queueworker_operator.metrics import Metrics
 from queueworker_operator.report import Reporter
 from queueworker_operator.settings import LoopSettings
@@ -54,7 +56,8 @@ class DatabaseLoop:
         self._pace = Pace(
             read_at_s=clock() - settings.read_every_s, early_left=settings.early_reads
         )
-        self._tended_at_s: dict[str, float] = {}
+        self._upkeep = Upkeep(self._ports)
+        self._wrote = False
         self.last_tick_at = clock()
 
     def assign(self, assignment: Assignment) -> None:
@@ -93,17 +96,18 @@ class DatabaseLoop:
             await self._finish()
 
     async def tick(self) -> None:
-        """Read once and step every QueueWorker; nothing that fails here ends the loop."""
+        """Read once and step every QueueWorker that needs it; nothing that fails here ends the loop."""
         self._pace = self._pace.began(self._ports.clock(), self._ports.settings)
         self._woken.clear()
         reading = await self._read()
         watches = tuple(self._watches.values())
-        await self._step_all(watches, reading)
+        self._wrote = False
+        await self._step_all(to_step(self._ports, watches, reading), reading)
+        if self._wrote:
+            self._pace = self._pace.paid_off()
         if self._ports.may_write() and reading.trouble is None:
-            await self._attempt("tend queues without workers", self._tend(reading))
-            await self._attempt("undo drains", self._release_ended())
-            due = tuple(watch for watch in watches if self._is_save_due(watch))
-            await self._attempt("save what was learned", self._save(due))
+            await attempt("undo drains", self._release_ended())
+            await self._upkeep.keep_up(watches, reading)
         self.last_tick_at = self._ports.clock()
 
     async def _read(self) -> Reading:
@@ -112,7 +116,7 @@ class DatabaseLoop:
         if not queues:
             return Reading(read_at_s=began_s)
         try:
-            lags = await self._ports.source.read(sorted(queues))
+            lags = await self._ports.source.look(sorted(queues))
         except LagUnavailable as exc:
             self._ports.metrics.metric_read_failures.inc()
             return Reading(read_at_s=began_s, trouble=exc)
@@ -139,11 +143,12 @@ class DatabaseLoop:
         """Run one step behind a bulkhead: its failure or its slowness is its own."""
         try:
             async with asyncio.timeout(self._ports.settings.step_deadline_s):
-                await step(self._ports, watch, reading)
+                if await step(self._ports, watch, reading):
+                    self._wrote = True
         except Exception as exc:
             if watch.reported != BROKEN:
                 logger.exception("%s: a tick failed", key)
-            await self._attempt("report a failed tick", self._report_failure(watch, exc))
+            await attempt("report a failed tick", self._report_failure(watch, exc))
         finally:
             self._steps.pop(key, None)
             if self._watches.get(key) is not watch:  # forgotten meanwhile: it may drain only now
@@ -155,69 +160,34 @@ class DatabaseLoop:
             watch.reported = BROKEN
             await self._ports.reporter.report(watch.assignment.key, report)
 
-    async def _tend(self, reading: Reading) -> None:
-        """Do a worker's sweep where none lives: at once when the last one went, then each 5 s."""
-        now_s, settings = self._ports.clock(), self._ports.settings
-        alone = [queue for queue, lag in reading.lags.items() if not lag.workers]
-        tended = {queue: self._tended_at_s.get(queue, float("-inf")) for queue in alone}
-        self._tended_at_s = tended
-        late = [queue for queue in alone if now_s - tended[queue] >= settings.tend_every_s]
-        due = sorted(late, key=lambda queue: (tended[queue], queue))[: settings.at_once]
-        if due:
-            tended.update(dict.fromkeys(due, now_s))
-            await self._ports.source.tend(due)
-
     async def _release_ended(self) -> None:
         while self._ended:
             await release(self._ports, self._ended[-1])
             self._ended.pop()
 
-    def _is_save_due(self, watch: Watch) -> bool:
-        if not watch.has_learned:
-            return False
-        now_s = self._ports.clock()
-        if watch.saved_at_s is None:
-            watch.saved_at_s = now_s
-        return now_s - watch.saved_at_s >= self._ports.settings.save_every_s
-
-    async def _save(self, watches: Sequence[Watch]) -> None:
-        at_once = self._ports.settings.at_once
-        for first in range(0, len(watches), at_once):
-            some = watches[first : first + at_once]
-            for watch in some:
-                watch.saved_at_s = self._ports.clock()
-            states = {watch.assignment.key: watch.to_record() for watch in some}
-            await self._ports.source.save_states(states)
-
     async def _pause(self) -> None:
-        """Wait until the next read is due."""
-        settings, clock = self._ports.settings, self._ports.clock
-        regular_at_s = self._pace.regular_at_s(settings)
-        if await self._woken_within(max(0.0, regular_at_s - clock())):
-            await asyncio.sleep(max(0.0, self._pace.woken_at_s(settings) - clock()))
+        """Wait until the next read is due; a wake-up brings that forward."""
+        settings, wake = self._ports.settings, Wake.NONE
+        while (left_s := self._pace.due_at_s(settings, wake) - self._ports.clock()) > 0:
+            wake = await self._woken_within(left_s, wake)
 
-    async def _woken_within(self, timeout_s: float) -> bool:
-        """Wait for the database's wake-up or our own; tell whether one came."""
-        due_at_s = self._ports.clock() + timeout_s
-        waits = (
-            asyncio.create_task(self._ports.source.wait(timeout_s)),
-            asyncio.create_task(self._woken.wait()),
-        )
+    async def _woken_within(self, timeout_s: float, above: Wake) -> Wake:
+        """Wait for the database's wake-up or our own; tell how much it matters."""
+        if above is Wake.URGENT:
+            await asyncio.sleep(timeout_s)
+            return above
+        theirs = asyncio.create_task(self._ports.source.wait(timeout_s, above=above))
+        own = asyncio.create_task(self._woken.wait())
+        waits = (theirs, own)
         try:
             await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waits:
                 task.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        return self._ports.clock() < due_at_s
-
-    async def _attempt(self, what: str, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except LagUnavailable as exc:
-            logger.warning("could not %s: %s", what, exc)
-        except Exception:
-            logger.exception("could not %s", what)
+            came = (await asyncio.gather(*waits, return_exceptions=True))[0]
+        if self._woken.is_set():
+            return Wake.URGENT
+        return came if isinstance(came, Wake) else Wake.URGENT  # a source that fails: read soon
 
     async def _finish(self) -> None:
         """Leave nothing behind that only this loop would undo."""
@@ -229,9 +199,9 @@ class DatabaseLoop:
             async with asyncio.timeout(FINISH_WITHIN_S):
                 if self._ports.may_write():
                     self._ended.extend(self._watches.values())
-                    await self._attempt("undo drains", self._release_ended())
+                    await attempt("undo drains", self._release_ended())
                     learned = tuple(w for w in self._watches.values() if w.has_learned)
-                    await self._attempt("save what was learned", self._save(learned))
+                    await attempt("save what was learned", self._upkeep.save(learned))
         except TimeoutError:
             logger.warning("the loop ended before everything was saved")
         for key in self._watches:

@@ -1,13 +1,16 @@
 """What a loop is wired to, and what one read of its database gave."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
-from queueworker_operator.lag import LagSource, QueueLag
+from queueworker_operator.lag import Lags, LagSource
 from queueworker_operator.metrics import Metrics
 from queueworker_operator.report import Fact, Reporter
 from queueworker_operator.settings import LoopSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,7 @@ class Reading:
     """One read of all queues at `read_at_s` (the loop's clock), or why there is none."""
 
     read_at_s: float
-    lags: Mapping[str, QueueLag] = field(default_factory=dict)
+    lags: Lags = field(default_factory=Lags)
     trouble: LagUnavailable | None = None
 
 
@@ -38,3 +41,13 @@ def fact_of(trouble: LagUnavailable) -> Fact:
     if isinstance(trouble, GrantMissing):
         return Fact.GRANT_MISSING
     return Fact.METRICS_UNAVAILABLE
+
+
+async def attempt(what: str, work: Awaitable[None]) -> None:
+    """Do something whose failure is told and ends nothing."""
+    try:
+        await work
+    except LagUnavailable as exc:
+        logger.warning("could not %s: %s", what, exc)
+    except Exception:
+        logger.exception("could not %s", what)

@@ -33,8 +33,9 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
     if reading.trouble is not None:
         return Sampled(facts={fact_of(reading.trouble): str(reading.trouble)})
     queues = watch.assignment.queues
-    lags = tuple(reading.lags[queue] for queue in queues if queue in reading.lags)
-    facts = missing_fact(tuple(queue for queue in queues if queue not in reading.lags))
+    known = reading.lags.rows
+    lags = tuple(reading.lags.of(queue) for queue in queues if queue in known)
+    facts = missing_fact(tuple(queue for queue in queues if queue not in known))
     if lags:
         watch.unknown = watch.unknown.refresh(lags)
         sample = pool(lags, watch.assignment.policy.start_within_s, watch.unknown)

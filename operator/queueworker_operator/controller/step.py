@@ -6,6 +6,7 @@ from queueworker_operator.controller.act import Action
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
+from queueworker_operator.controller.still import is_calm, seen
 from queueworker_operator.controller.watch import Watch
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.model import Replicas
@@ -21,8 +22,13 @@ RECORD_REASON_EVERY_S = 5.0
 BROKEN = (None, None, frozenset({Fact.STEP_FAILED}))
 
 
-async def step(ports: Ports, watch: Watch, reading: Reading) -> None:
-    """Run one tick; what goes wrong on the way becomes a fact of its report."""
+async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
+    """Run one tick; what goes wrong on the way becomes a fact of its report.
+
+    Tells whether the target was written.
+    """
+    looked_at = seen(watch, reading, ports.clock(), ports.may_write())
+    watch.seen = None
     if not ports.may_write():
         watch.stand_by()
     await end_leases(ports, watch)
@@ -42,6 +48,9 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> None:
             written = await action.run()
             await note(ports, watch, verdict, written)
     await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
+    if verdict is not None and is_calm(watch, verdict):
+        watch.seen = looked_at
+    return written is not None
 
 
 async def restored(ports: Ports, watch: Watch) -> bool:

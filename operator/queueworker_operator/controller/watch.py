@@ -30,6 +30,17 @@ class Assignment:
     generation: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a step looked at that left nothing to do: while it stays, the next one can wait."""
+
+    at_s: float
+    assignment: Assignment
+    may_write: bool
+    stamp: object
+    revisions: tuple[int | None, ...]
+
+
 @dataclass(slots=True)
 class Watch:
     """The loop's memory of one assignment; the only mutable thing here, written by its step."""
@@ -50,6 +61,7 @@ class Watch:
     recorded_at_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
     gone: tuple[tuple[str, float], ...] = ()
+    seen: Seen | None = None
 
     @property
     def has_learned(self) -> bool:

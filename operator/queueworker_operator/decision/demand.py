@@ -21,6 +21,8 @@ class Announced:
 
     def by(self, time_s: float) -> float:
         """Count the jobs due within `time_s`; bucket i falls due in its middle, 5 i + 2.5 s."""
+        if not self.due:
+            return 0.0
         buckets = min(int((time_s + BUCKET_S / 2) // BUCKET_S), len(self.due))
         return float(self.due[buckets - 1]) if buckets > 0 else 0.0
 

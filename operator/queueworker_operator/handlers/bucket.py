@@ -1,23 +1,23 @@
-"""A token bucket: bounds the writes that are not real changes."""
+"""A token bucket: bounds how many writes there are."""
 
 from collections.abc import Callable
 
-RATE_PER_S = 10.0
-BURST = 50.0
-
 
 class Bucket:
-    """Gives `BURST` tokens at once and `RATE_PER_S` of them on average."""
+    """Gives `burst` tokens at once and `rate_per_s` of them on average."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, rate_per_s: float, burst: float) -> None:
         self._clock = clock
-        self._tokens = BURST
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._tokens = burst
         self._filled_at_s = clock()
 
     def take(self) -> bool:
         """Take a token, if there is one."""
         now_s = self._clock()
-        self._tokens = min(BURST, self._tokens + (now_s - self._filled_at_s) * RATE_PER_S)
+        earned = (now_s - self._filled_at_s) * self._rate_per_s
+        self._tokens = min(self._burst, self._tokens + earned)
         self._filled_at_s = now_s
         if self._tokens < 1:
             return False

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.2
 REFRESH_S = 300.0
 RETRY_S = 2.0
+CHANGES_PER_S, CHANGES_AT_ONCE = 10.0, 50.0
+# Statuses whose numbers alone moved: so many writes, and so many looks at each turn.
+REFRESHES_PER_S, REFRESHES_AT_ONCE, LOOKS = 1.0, 5.0, 4
 MOST_EVENTS = 1000
 
 
@@ -72,7 +75,8 @@ class StatusWriter:
         self._cache = cache
         self._may_write = may_write
         self._clock = clock
-        self._bucket = Bucket(clock)
+        self._bucket = Bucket(clock, rate_per_s=CHANGES_PER_S, burst=CHANGES_AT_ONCE)
+        self._refreshes = Bucket(clock, rate_per_s=REFRESHES_PER_S, burst=REFRESHES_AT_ONCE)
         self._stories: dict[str, Story] = {}
         self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
         self._changed = asyncio.Event()
@@ -127,22 +131,27 @@ class StatusWriter:
             await self._publish(*self._events.popleft())
         now_s = self._clock()
         due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
-        for key in sorted(due, key=lambda key: not self._stories[key].stale):
-            if not self._may_write() or not self._bucket.take():
-                return
-            await self._write(key)
+        for key in due:
+            if self._stories[key].stale:
+                if not self._may_write() or not self._bucket.take():
+                    return
+                await self._write(key)
+        old = [key for key in due if key in self._stories and not self._stories[key].stale]
+        for key in sorted(old, key=lambda key: self._stories[key].written_at_s)[:LOOKS]:
+            if self._may_write():
+                await self._write(key)
 
     async def _write(self, key: str) -> None:
         story, member = self._stories.get(key), self._roster.get(key)
         if story is None or member is None:
             return
-        status = status_of(self._facts(story, member), story.written or member.status)
+        if story.written is None and member.status:
+            story.written = dict(member.status)  # by whoever was the operator before
+        status = status_of(self._facts(story, member), story.written or {})
         now_s = self._clock()
-        recent = now_s - story.written_at_s < REFRESH_S
-        if recent and story.written is not None and same_story(status, story.written):
-            story.stale = False
-            return
         story.stale = False
+        if not self._has_news(story, status, now_s):
+            return
         try:
             namespace, _, name = key.partition("/")
             await api.patch_status(self._client, namespace, name, status)
@@ -153,6 +162,17 @@ class StatusWriter:
             story.stale, story.failed_at_s = True, now_s
             return
         story.written, story.written_at_s = status, now_s
+
+    def _has_news(self, story: Story, status: Mapping[str, Any], now_s: float) -> bool:
+        """Tell whether a status is worth a write; one that just grew old is, but not many."""
+        if story.written is None or not same_story(status, story.written):
+            return True
+        if now_s - story.written_at_s < REFRESH_S:
+            return False
+        if status == story.written:
+            story.written_at_s = now_s
+            return False
+        return self._refreshes.take()
 
     def _facts(self, story: Story, member: Member) -> Facts:
         deployment = None

@@ -1,13 +1,25 @@
 """Where lag comes from: one reading of many queues in one query."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any, Protocol
+
+
+class Wake(IntEnum):
+    """How much a wake-up matters: `URGENT` is work in a queue that no worker serves."""
+
+    NONE = 0
+    ROUTINE = 1
+    URGENT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLag:
-    """One row of `queueworker.queue_lag`: counters cumulative, times by the database's clock."""
+    """One row of `queueworker.queue_lag`: counters cumulative, times by the database's clock.
+
+    `revision` grows when the row says something else than its time; 0: nobody compared it.
+    """
 
     queue: str
     at_s: float
@@ -38,6 +50,20 @@ class QueueLag:
     paused: bool
     ready_by_task: Mapping[str, int]
     worker_tasks: tuple[str, ...]
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lags:
+    """The rows of one read at `at_s`; those that told nothing new may have an earlier time."""
+
+    at_s: float = 0.0
+    rows: Mapping[str, QueueLag] = field(default_factory=dict)
+
+    def of(self, queue: str) -> QueueLag:
+        """Give a row with the time of the read."""
+        row = self.rows[queue]
+        return row if row.at_s == self.at_s else replace(row, at_s=self.at_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +84,7 @@ class WorkerState:
 class LagSource(Protocol):
     """One database. Every call has a deadline and raises `LagUnavailable` when it cannot answer."""
 
-    async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
+    async def look(self, queues: Sequence[str]) -> Lags:
         """Read all `queues` in one query; a queue that does not exist yet is left out."""
 
     async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
@@ -73,8 +99,11 @@ class LagSource(Protocol):
     async def tend(self, queues: Collection[str]) -> None:
         """Sweep and rescue queues that have no live worker, and ask for a wake-up on enqueue."""
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return at a wake-up from the database, at the latest after `timeout_s`."""
+    async def maintain(self) -> bool:
+        """Do the upkeep that workers do where they live; tell whether there is more of it."""
+
+    async def wait(self, timeout_s: float, *, above: Wake = Wake.NONE) -> Wake:
+        """Return at a wake-up that matters more than `above`, at the latest after `timeout_s`."""
 
     async def save_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Store controllers' states by name (one row a name), all in one query."""

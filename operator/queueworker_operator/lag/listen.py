@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psycopg
 
 from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag import Wake
 from queueworker_operator.lag.connection import connect
 from queueworker_operator.lag.sql import statement
 from queueworker_operator.settings import DatabaseSettings
@@ -22,7 +23,7 @@ RETRY_MAX_S = 30.0
 
 
 class Listener:
-    """Sets `woken` when a queue that `is_watched` got a ready job, was made, or was paused.
+    """Sets an event when a queue got a ready job, was made, or was paused; `grade` says which.
 
     It connects only while `is_up` is set (the database answers queries), so a database that is
     away is asked by one connection alone. Without it the loop still reads once a second.
@@ -33,13 +34,24 @@ class Listener:
         dsn: str,
         settings: DatabaseSettings,
         is_up: asyncio.Event,
-        is_watched: Callable[[str], bool],
+        grade: Callable[[str], Wake],
     ) -> None:
         self._dsn = dsn
         self._settings = settings
         self._is_up = is_up
-        self._is_watched = is_watched
-        self.woken = asyncio.Event()
+        self._grade = grade
+        self._events = {Wake.ROUTINE: asyncio.Event(), Wake.URGENT: asyncio.Event()}
+
+    async def wait(self, timeout_s: float, above: Wake) -> Wake:
+        """Return at a wake-up above `above`, and forget it; at the latest after `timeout_s`."""
+        least = Wake(min(above + 1, Wake.URGENT))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._events[least].wait()
+        came = max((wake for wake, event in self._events.items() if event.is_set()), default=above)
+        for event in self._events.values():
+            event.clear()
+        return max(above, came)
 
     async def run(self) -> None:
         """Listen until cancelled, through every loss of the connection."""
@@ -62,11 +74,16 @@ class Listener:
         connection = await connect(self._dsn, self._settings)
         try:
             await connection.execute(statement("listen"))
-            self.woken.set()  # jobs may have come before the LISTEN
+            self._tell(Wake.URGENT)  # jobs may have come before the LISTEN
             async for notice in connection.notifies():
                 kind, _, queue = notice.payload.partition(":")
-                if kind in WAKING and self._is_watched(queue):
-                    self.woken.set()
+                if kind in WAKING:
+                    self._tell(self._grade(queue))
         finally:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
+
+    def _tell(self, wake: Wake) -> None:
+        for level, event in self._events.items():
+            if level <= wake:
+                event.set()

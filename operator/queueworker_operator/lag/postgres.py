@@ -1,15 +1,14 @@
 """Lag from Postgres: one connection for queries, one for wake-ups, for any number of queues."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from queueworker_operator.errors import LagUnavailable
-from queueworker_operator.lag import QueueLag, WorkerState, rows
-from queueworker_operator.lag.connection import Database
+from queueworker_operator.lag import Lags, QueueLag, Wake, WorkerState, rows
+from queueworker_operator.lag.connection import Database, Row
 from queueworker_operator.lag.listen import Listener
 from queueworker_operator.settings import DatabaseSettings
 
@@ -38,16 +37,25 @@ class PostgresLag:
         settings = settings or DatabaseSettings()
         self._database = Database(dsn, settings)
         self._watched: frozenset[str] = frozenset()
-        self._listener = Listener(
-            listen_dsn or dsn, settings, self._database.is_up, lambda queue: queue in self._watched
-        )
+        self._rows: dict[str, Row] = {}
+        self._lags: dict[str, QueueLag] = {}
+        self._revision = 0
+        self._listener = Listener(listen_dsn or dsn, settings, self._database.is_up, self._grade)
         self._listening: asyncio.Task[None] | None = None
 
     async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
+        """Read all `queues`, each row with the time of the read."""
+        lags = await self.look(queues)
+        return {queue: lags.of(queue) for queue in lags.rows}
+
+    async def look(self, queues: Sequence[str]) -> Lags:
         """Read all `queues` in one query; a queue that does not exist yet is left out."""
         self._watched = frozenset(queues)
         found = await self._database.fetch("queue_lag", {"queues": list(queues)})
-        return {lag.queue: lag for lag in map(rows.queue_lag, found)}
+        self._lags = {row["queue"]: self._lag(row) for row in found}
+        self._rows = {row["queue"]: row for row in found}
+        at_s = max((rows.amount(row["queue"], "at_s", row["at_s"]) for row in found), default=0.0)
+        return Lags(at_s, self._lags)
 
     async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
         """List the live workers of `queues`."""
@@ -65,18 +73,19 @@ class PostgresLag:
         return int(row["released"])
 
     async def tend(self, queues: Collection[str]) -> None:
-        """Sweep `queues`, which no worker sweeps, rescue the jobs of dead workers, do the upkeep."""
+        """Sweep `queues`, which no worker sweeps, and rescue the jobs of dead workers."""
         await self._database.fetch("sweep", {"queues": list(queues)})
-        await self._database.fetch("maintain", {})
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return at a wake-up from the database, at the latest after `timeout_s`."""
+    async def maintain(self) -> bool:
+        """Make and remove partitions, remove what is too old; tell whether there is more to do."""
+        found = await self._database.fetch("maintain", {})
+        return any(row["has_more"] for row in found)
+
+    async def wait(self, timeout_s: float, *, above: Wake = Wake.NONE) -> Wake:
+        """Return at a wake-up that matters more than `above`, at the latest after `timeout_s`."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._listener.run(), name="queueworker-listen")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._listener.woken.wait()
-        self._listener.woken.clear()
+        return await self._listener.wait(timeout_s, above)
 
     async def save_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Store controllers' states by name (one row a name), all in one query."""
@@ -105,6 +114,21 @@ class PostgresLag:
             await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None
         await self._database.close()
+
+    def _lag(self, row: Row) -> QueueLag:
+        """Check a row; one that says what it said at the last read was checked then."""
+        known = self._rows.get(row["queue"])
+        if known is not None and {**known, "at_s": row["at_s"]} == row:
+            return self._lags[row["queue"]]
+        self._revision += 1
+        return replace(rows.queue_lag(row), revision=self._revision)
+
+    def _grade(self, queue: str) -> Wake:
+        """Tell how much news of a queue matters: a worker that sleeps there takes a job itself."""
+        if queue not in self._watched:
+            return Wake.NONE
+        lag = self._lags.get(queue)
+        return Wake.ROUTINE if lag is not None and lag.workers else Wake.URGENT
 
 
 def to_json(value: Mapping[str, Any]) -> str:

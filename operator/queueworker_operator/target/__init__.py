@@ -12,6 +12,9 @@ class Target(Protocol):
     def read(self) -> Replicas | None:
         """Give the target as the caches know it; None when it does not exist (or is not synced)."""
 
+    def stamp(self) -> object:
+        """Give a value that is equal to an earlier one while `read` and `take_gone` tell no news."""
+
     def pods(self) -> Collection[str]:
         """Name the live pods (not terminating), registered or not."""
 

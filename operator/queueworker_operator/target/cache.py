@@ -40,6 +40,8 @@ class ClusterCache:
         self._rivalries: dict[Key, Rivalry] = {}
         self._pods: dict[Key, Pod] = {}
         self._by_label: dict[tuple[str, str, str], dict[str, Pod]] = {}
+        self._news: dict[tuple[str, str, str], int] = {}
+        self._last_news = 0
         self._gone: deque[tuple[int, Pod]] = deque(maxlen=REMEMBERED_GONE)
         self._gone_count = 0
 
@@ -122,6 +124,11 @@ class ClusterCache:
             if pod.namespace == namespace and all(rule.holds(pod.labels) for rule in selector)
         ]
 
+    def news_of(self, namespace: str, selector: Collection[Requirement]) -> int:
+        """Number the last thing that happened to a pod that `selector` may match."""
+        exact = exact_labels(namespace, selector)
+        return min((self._news.get(entry, 0) for entry in exact), default=self._last_news)
+
     def gone_since(self, place: int) -> Iterable[Pod]:
         """List the pods that died, vanished or restarted a container after `place`."""
         newest_first = takewhile(lambda entry: entry[0] > place, reversed(self._gone))
@@ -136,31 +143,44 @@ class ClusterCache:
         return tuple(self._deployments)
 
     def _candidates(self, namespace: str, selector: Collection[Requirement]) -> Iterable[Pod]:
-        exact = [
-            self._by_label.get((namespace, rule.label, rule.values[0]), {})
-            for rule in selector
-            if rule.operator == "In" and len(rule.values) == 1
-        ]
+        exact = [self._by_label.get(entry, {}) for entry in exact_labels(namespace, selector)]
         return min(exact, key=len).values() if exact else self._pods.values()
 
     def _note_gone(self, pod: Pod) -> None:
         self._gone_count += 1
         self._gone.append((self._gone_count, pod))
 
+    def _note_news(self, pod: Pod) -> None:
+        self._last_news += 1
+        for label, value in pod.labels.items():
+            self._news[pod.namespace, label, value] = self._last_news
+
     def _link(self, pod: Pod) -> None:
         self._pods[pod.key] = pod
+        self._note_news(pod)
         for label, value in pod.labels.items():
             self._by_label.setdefault((pod.namespace, label, value), {})[pod.name] = pod
 
     def _unlink(self, pod: Pod | None) -> None:
         if pod is None:
             return
+        self._note_news(pod)
         for label, value in pod.labels.items():
             entry = (pod.namespace, label, value)
             members = self._by_label.get(entry, {})
             members.pop(pod.name, None)
             if not members:
                 self._by_label.pop(entry, None)
+                self._news.pop(entry, None)
+
+
+def exact_labels(namespace: str, selector: Collection[Requirement]) -> list[tuple[str, str, str]]:
+    """List the labels that a pod must have to be matched."""
+    return [
+        (namespace, rule.label, rule.values[0])
+        for rule in selector
+        if rule.operator == "In" and len(rule.values) == 1
+    ]
 
 
 def key_of(body: Body) -> Key:

@@ -91,6 +91,13 @@ class DeploymentTarget:
             rollout=deployment.two_templates,
         )
 
+    def stamp(self) -> object:
+        """Give the Deployment as it was seen last, and the number of its pods' last news."""
+        deployment = self._deployment()
+        if deployment is None:
+            return None
+        return deployment.version, self._cache.news_of(self._namespace, deployment.pods_labels)
+
     def pods(self) -> Collection[str]:
         """Name the live pods (not terminating), registered or not."""
         deployment = self._deployment()

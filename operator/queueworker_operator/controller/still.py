@@ -1,0 +1,64 @@
+"""Which QueueWorkers need no step now: nothing about them changed since one that left nothing to do.
+
+They are decided again each 5 s, as time alone may change a decision: a few at each tick.
+"""
+
+from collections.abc import Sequence
+
+from queueworker_operator.controller.ports import Ports, Reading
+from queueworker_operator.controller.record import Verdict
+from queueworker_operator.controller.sampling import OBSERVE_TOLERANCE_S
+from queueworker_operator.controller.watch import Seen, Watch
+from queueworker_operator.decision.model import Mode
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S
+
+# Of those that wait for their time alone, at most this share is stepped in one tick.
+SHARE = 0.25
+LEAST = 20
+
+
+def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Watch]:
+    """Choose who is stepped in this tick; the others count as read."""
+    now_s, may_write = ports.clock(), ports.may_write()
+    moving: list[Watch] = []
+    due: list[tuple[float, Watch]] = []
+    for watch in watches:
+        if watch.seen is None or watch.seen != seen(watch, reading, watch.seen.at_s, may_write):
+            moving.append(watch)
+            continue
+        watch.sampled_at_s = reading.read_at_s
+        ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
+        if now_s - watch.seen.at_s >= OBSERVE_EVERY_S - OBSERVE_TOLERANCE_S:
+            due.append((watch.seen.at_s, watch))
+    most = max(LEAST, round(len(watches) * SHARE))
+    oldest = sorted(due, key=lambda entry: entry[0])[:most]
+    return [*moving, *(watch for _, watch in oldest)]
+
+
+def seen(watch: Watch, reading: Reading, at_s: float, may_write: bool) -> Seen | None:
+    """Give what a step looks at; None when it cannot be compared."""
+    if reading.trouble is not None:
+        return None
+    queues = watch.assignment.queues
+    rows = [reading.lags.rows.get(queue) for queue in queues]
+    revisions = tuple(None if row is None else row.revision for row in rows)
+    if 0 in revisions:
+        return None
+    return Seen(
+        at_s=at_s,
+        assignment=watch.assignment,
+        may_write=may_write,
+        stamp=watch.assignment.target.stamp(),
+        revisions=revisions,
+    )
+
+
+def is_calm(watch: Watch, verdict: Verdict) -> bool:
+    """Tell whether a step left nothing to do, and nothing that the next tick would look after."""
+    decision, replicas = verdict.decision, verdict.replicas
+    if verdict.sample is None or watch.asked is not None or watch.failed or watch.gone:
+        return False
+    if watch.scale_in.is_under_way or replicas.starting_ages_s or replicas.draining:
+        return False
+    is_reached = decision.desired == decision.current or verdict.policy.mode is not Mode.AUTO
+    return is_reached and not replicas.rollout

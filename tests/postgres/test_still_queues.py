@@ -1,0 +1,111 @@
+"""Queues in which nothing happens cost next to nothing, and are answered at once when it does."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from tests.support.loops import Reports, enqueue, execute, looping
+from tests.support.targets import PodTarget
+
+from queueworker_operator.controller import Assignment
+from queueworker_operator.decision.model import Mode, Policy
+
+pytestmark = pytest.mark.postgres
+
+POLICY = Policy(max_replicas=50, slots_per_pod=4, mode=Mode.DRY_RUN)
+QUEUES = [f"queue-{number:02}" for number in range(60)]
+CALLS = "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = ANY (%s)"
+
+
+class QuietTarget(PodTarget):
+    """A target to which nothing happens."""
+
+    def stamp(self) -> object:
+        return self.writes_count()
+
+    def writes_count(self) -> int:
+        return len(self.writes)
+
+
+def assignments(dsn: str, policy: Policy = POLICY) -> list[Assignment]:
+    return [
+        Assignment(
+            key=f"default/{queue}",
+            queues=(queue,),
+            policy=policy,
+            target=QuietTarget(dsn, (queue,)),
+        )
+        for queue in QUEUES
+    ]
+
+
+async def prepare(dsn: str) -> None:
+    """Let every queue have had a job."""
+    [[name]] = await execute(dsn, "SELECT current_database()")
+    await execute(dsn, f"ALTER DATABASE \"{name}\" SET track_functions = 'all'")
+    for queue in QUEUES:
+        await enqueue(dsn, 1, queue)
+    await execute(dsn, "DELETE FROM queueworker.job")
+
+
+def steps(reports: Reports) -> int:
+    return sum(map(len, reports.by_key.values()))
+
+
+def test_a_queue_at_rest_is_decided_each_five_seconds_and_its_first_job_at_once(dsn: str) -> None:
+    async def scene() -> None:
+        await prepare(dsn)
+        async with looping(dsn, assignments(dsn)) as (_, reports):
+            await reports.next(2, key="default/queue-00")
+            await asyncio.sleep(8.0)  # the sweeps of the first seconds are over
+            before, began_s = steps(reports), time.monotonic()
+            await asyncio.sleep(10.0)
+            per_s = (steps(reports) - before) / (time.monotonic() - began_s)
+            began_s = time.monotonic()
+            await enqueue(dsn, 100, "queue-07")
+            report = await reports.until(
+                lambda report: bool(report.sample and report.sample.ready == 100),
+                key="default/queue-07",
+            )
+            took_s = time.monotonic() - began_s
+
+        assert per_s < len(QUEUES) / 3
+        assert per_s > len(QUEUES) / 9
+        assert took_s < 1.0
+        assert report.decision is not None
+        assert report.decision.desired > 0
+
+    asyncio.run(scene())
+
+
+def test_queues_at_rest_are_not_swept_again_and_again(dsn: str) -> None:
+    async def scene() -> None:
+        await prepare(dsn)
+        async with looping(dsn, assignments(dsn)) as (_, reports):
+            await reports.next(2, key="default/queue-00")
+            await asyncio.sleep(12.0)
+            # A session tells its counts when it is idle; the operator's is, between two reads.
+            [[sweeps]] = await execute(dsn, CALLS, ["sweep", "maintain"])
+            [[idle]] = await execute(dsn, "SELECT count(*) FROM queueworker.queue WHERE idle")
+
+        assert idle == len(QUEUES)
+        assert 1 <= sweeps <= 5
+
+    asyncio.run(scene())
+
+
+def test_a_right_to_write_that_comes_or_goes_is_acted_upon_at_the_next_tick(dsn: str) -> None:
+    async def scene() -> None:
+        await prepare(dsn)
+        leads = False
+        wanted = assignments(dsn, replace(POLICY, mode=Mode.AUTO))
+        async with looping(dsn, wanted, may_write=lambda: leads) as (_, reports):
+            await asyncio.sleep(7.0)
+            assert steps(reports) == 0
+            leads, began_s = True, time.monotonic()
+            await reports.next(key="default/queue-59")
+
+        assert time.monotonic() - began_s < 3.0
+
+    asyncio.run(scene())
