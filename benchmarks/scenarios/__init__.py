@@ -6,9 +6,11 @@ from benchmarks.scenarios import (
     drain,
     enqueue,
     flat,
+    footprint,
     lag,
     latency,
     memory,
+    reaction,
     recovery,
     restarts,
     snapshot,
@@ -24,10 +26,12 @@ SCENARIOS: dict[str, Scenario] = {
         steady.SCENARIO,
         snapshot.SCENARIO,
         flat.SCENARIO,
+        footprint.SCENARIO,
         lag.SCENARIO,
         recovery.SCENARIO,
         restarts.SCENARIO,
         memory.SCENARIO,
+        reaction.SCENARIO,
     )
 }
 

@@ -1,0 +1,85 @@
+"""From the commit of a burst to the `/scale` at its final size, on a real API server.
+
+Each burst goes into a queue of its own at a random moment: 0 -> 100 replicas. Everything is real
+but the pods: there is nobody to start them.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+
+from benchmarks.cluster import Cluster, queue_worker, running_cluster, secret
+from benchmarks.cpu import machine_busy_s
+from benchmarks.figures import waits_ms
+from benchmarks.operated import running_operator
+from benchmarks.running import Site, site
+from benchmarks.scenario import Case, Options, Sample, Scenario
+from benchmarks.server import Server
+from benchmarks.systems import System
+
+BURSTS, JOBS, REPLICAS, SEED = 200, 1_000, 100, 7
+SECONDS, WITHIN_S, SETTLE_WITHIN_S = 400.0, 30.0, 120.0
+ENQUEUE = """
+    SELECT count(*) FROM queueworker.enqueue_many(%s, 'noop', ARRAY(
+      SELECT jsonb_build_object('n', n) FROM generate_series(1, %s) AS n))
+"""
+ENQUEUE_ONE = "SELECT queueworker.enqueue(%s, 'noop', '{\"n\": 1}')"
+IDLE = "SELECT count(*) FROM queueworker.queue WHERE idle"
+
+
+def cases(systems: Sequence[System], options: Options) -> list[Case]:
+    """Give the one case: as many queues as bursts, in one database."""
+    bursts = options.jobs_of(BURSTS)
+    return [Case(system=system, variant=f"{bursts} bursts 0 -> {REPLICAS}") for system in systems]
+
+
+def measure(server: Server, case: Case, options: Options) -> Sample:
+    """Time every burst."""
+    names = [f"burst-{number:04}" for number in range(options.jobs_of(BURSTS))]
+    seconds = options.duration_s or SECONDS * len(names) / BURSTS
+    with site(server, case.system) as place, running_cluster() as cluster:
+        for name in names:
+            place.conn.execute(ENQUEUE_ONE, (name,))
+        place.conn.execute("DELETE FROM queueworker.job")
+        cluster.create([secret("db", server.url(place.database))])
+        cluster.create(body for name in names for body in queue_worker(name, "db"))
+        with running_operator(cluster), cluster.watched():
+            await_idle(place, len(names))
+            return _bursts(cluster, place, names, seconds)
+
+
+def await_idle(place: Site, count: int) -> None:
+    """Wait until the operator has seen every queue."""
+    ends_s = time.monotonic() + SETTLE_WITHIN_S
+    while place.count(IDLE) < count and time.monotonic() < ends_s:
+        time.sleep(0.2)
+
+
+def _bursts(cluster: Cluster, place: Site, names: Sequence[str], seconds: float) -> Sample:
+    chance, waits_s, loads = random.Random(SEED), [], []  # noqa: S311
+    for name in names:
+        busy_s, begun_s = machine_busy_s(), time.monotonic()
+        time.sleep(chance.uniform(0.2, 1.8) * seconds / len(names))
+        with place.conn.transaction():
+            place.conn.execute(ENQUEUE, (name, JOBS))
+            committed_s = time.monotonic()  # before the COMMIT is sent
+        waits_s.append(cluster.await_replicas(name, REPLICAS, WITHIN_S) - committed_s)
+        loads.append((machine_busy_s() - busy_s) / (time.monotonic() - begun_s))
+    steps = len(cluster.changes) / len(names)
+    return {
+        **waits_ms(waits_s),
+        "writes_per_burst": round(steps, 2),
+        "bursts_per_s": round(len(names) / seconds, 2),
+        "busy_cores": round(sum(loads) / len(loads), 2),
+        "each_ms": [round(wait_s * 1000, 1) for wait_s in waits_s],
+    }
+
+
+SCENARIO = Scenario(
+    name="reaction",
+    summary="from a burst's commit to the write of /scale at its final size, on a real API server",
+    cases=cases,
+    measure=measure,
+    repeats=1,
+    with_rivals=False,
+)
