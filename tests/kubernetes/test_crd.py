@@ -11,6 +11,8 @@ import pytest
 import yaml
 from tests.support.controlplane import ApiServer
 
+from queueworker_operator.resource import parse
+
 ROOT = Path(__file__).parents[2]
 DEFINITION = yaml.safe_load((ROOT / "crds/queueworkers.queueworker.dev.yaml").read_text())
 VERSION = DEFINITION["spec"]["versions"][0]
@@ -31,6 +33,8 @@ QUEUE_NAME = "queues must hold names of letters, digits and _ . / -"
 SECRET_NAME = "database.secretRef.name must be the name of a Secret"
 SECRET_KEY = "database.secretRef.key must be a key of a Secret"
 TARGET_NAME = "scaleTargetRef.name must be the name of a Deployment"
+
+WINDOW = {"cron": "0 8 * * 1-5", "minReplicas": 5, "duration": "10h"}
 
 INVALID: list[tuple[str, Any, str]] = [
     ("spec", REMOVED, "spec: Required value"),
@@ -82,7 +86,25 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.fallback", {"after": "1m"}, "spec.fallback.replicas: Required value"),
     ("spec.fallback", {"replicas": 0}, "should be greater than or equal to 1"),
     ("spec.fallback", {"replicas": 3, "after": "soon"}, "fallback.after must be a duration"),
-    ("spec.schedule", [], 'unknown field "spec.schedule"'),
+    ("spec.schedule", [{}], "spec.schedule[0].cron: Required value"),
+    ("spec.schedule", [WINDOW | {"days": 5}], 'unknown field "spec.schedule[0].days"'),
+    ("spec.schedule", [WINDOW] * 17, "must have at most 16 items"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 * *    "}], "schedule.cron must have five fields"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 * * 1 2"}], "schedule.cron must have five fields"),
+    ("spec.schedule", [WINDOW | {"cron": "60 8 * * 1"}], "schedule.cron has a bad minute: write"),
+    ("spec.schedule", [WINDOW | {"cron": "0 24 * * 1"}], "schedule.cron has a bad hour"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 32 * 1"}], "schedule.cron has a bad day of month"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 * MAI *"}], "schedule.cron has a bad month"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 * * 1-8"}], "schedule.cron has a bad day of week"),
+    ("spec.schedule", [WINDOW | {"cron": "*/0 8 * * *"}], "schedule.cron has a bad minute"),
+    ("spec.schedule", [WINDOW | {"cron": "0 8 " * 20}], "Too long: may not be more than 64 bytes"),
+    ("spec.schedule", [WINDOW | {"timezone": "Europe Berlin"}], "schedule.timezone must be the"),
+    ("spec.schedule", [WINDOW | {"timezone": "../passwd"}], "schedule.timezone must be the name"),
+    ("spec.schedule", [WINDOW | {"minReplicas": 0}], "should be greater than or equal to 1"),
+    ("spec.schedule", [WINDOW | {"minReplicas": 11}], "schedule.minReplicas must not exceed"),
+    ("spec.schedule", [WINDOW | {"duration": "10"}], "schedule.duration must be a duration"),
+    ("spec.schedule", [WINDOW | {"duration": "8d"}], "schedule.duration must be a duration"),
+    ("spec.schedule", [WINDOW | {"duration": "169h"}], "schedule.duration must be a duration"),
 ]
 
 
@@ -128,8 +150,8 @@ def mail(crd: ApiServer, namespace: str) -> tuple[ApiServer, str]:
     ("path", "value", "message"),
     INVALID,
     ids=[
-        f"{path}={'removed' if value is REMOVED else repr(value)[:14]}"
-        for path, value, _ in INVALID
+        f"{number}-{path}={'removed' if value is REMOVED else repr(value)[:14]}"
+        for number, (path, value, _) in enumerate(INVALID)
     ],
 )
 def test_a_wrong_field_is_refused_with_a_clear_message(
@@ -147,6 +169,28 @@ def test_every_spelling_of_a_promise_is_taken(crd: ApiServer, promise: str) -> N
     assert apply(crd, "default", changed("spec.startWithin", promise), "--dry-run=server")
 
 
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "* * * * *",
+        "*/15 8-17,20 1,15 JAN-mar mon-fri",
+        "0 22 LW * *",
+        "30 6 L * 5L",
+        "05 08 1-31/2 12 FRI#1,7",
+        "5/10 0 1 * SUN",
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "Etc/GMT+5", "America/Port-au-Prince"])
+def test_what_cron_can_say_is_taken_by_the_server_and_by_the_operator(
+    crd: ApiServer, cron: str, zone: str
+) -> None:
+    window = WINDOW | {"cron": cron, "timezone": zone, "duration": "168h"}
+    body = changed("spec.schedule", [window])
+
+    assert apply(crd, "default", body, "--dry-run=server")
+    assert parse(body).policy.schedule[0].timezone == zone
+
+
 def test_a_resource_with_every_field_is_taken(crd: ApiServer, namespace: str) -> None:
     body = copy.deepcopy(VALID)
     body["spec"] |= {"startWithin": "5m", "slotsPerPod": 20, "minReplicas": 1, "maxReplicas": 50}
@@ -157,6 +201,7 @@ def test_a_resource_with_every_field_is_taken(crd: ApiServer, namespace: str) ->
         "objective": "Latency",
         "saturation": "Spend",
         "fallback": {"replicas": 6, "after": "2m"},
+        "schedule": [WINDOW | {"timezone": "Europe/Berlin"}],
         "queues": ["mail", "EU/Reports_2.x-y", "q" * 128],
     }
 

@@ -11,7 +11,7 @@ from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.record import replay
-from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason
+from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason, Window
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Fact
@@ -82,6 +82,27 @@ def test_the_least_replicas_are_there_before_the_first_job(dsn: str) -> None:
 
         assert [desired for _, desired in target.writes] == [2]
         assert Fact.QUEUE_MISSING not in report.facts
+
+    run(scene())
+
+
+def test_a_window_of_the_schedule_starts_its_pods_and_its_decision_can_be_replayed(
+    dsn: str,
+) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        always = Window(cron="* * * * *", timezone="UTC", min_replicas=2, duration_s=120.0)
+        policy = replace(POLICY, schedule=(always,))
+        async with target.running(), looping(dsn, [assigned(target, policy)]) as (_, reports):
+            report = await reports.until(lambda report: report.written is not None)
+        [(record,)] = await execute(
+            dsn, "SELECT record FROM queueworker.decision ORDER BY id DESC LIMIT 1"
+        )
+
+        assert report.decision is not None
+        assert report.decision.reason is Reason.SCHEDULE
+        assert [desired for _, desired in target.writes] == [2]
+        assert replay(record).message == report.decision.message
 
     run(scene())
 

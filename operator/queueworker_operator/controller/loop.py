@@ -39,6 +39,7 @@ class DatabaseLoop:
         may_write: Callable[[], bool],
         settings: LoopSettings,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
     ) -> None:
         self._ports = Ports(
@@ -47,6 +48,7 @@ class DatabaseLoop:
             may_write=may_write,
             settings=settings,
             clock=clock,
+            wall_clock=wall_clock,
             metrics=metrics or Metrics(CollectorRegistry(), clock),
         )
         self._watches: dict[str, Watch] = {}

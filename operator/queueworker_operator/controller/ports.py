@@ -15,13 +15,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The database, the reader of reports, the right to write, time and metrics."""
+    """The database, the reader of reports, the right to write, time and metrics.
+
+    `clock` gives monotonic seconds, `wall_clock` those since the epoch.
+    """
 
     source: LagSource
     reporter: Reporter
     may_write: Callable[[], bool]
     settings: LoopSettings
     clock: Callable[[], float]
+    wall_clock: Callable[[], float]
     metrics: Metrics
 
 

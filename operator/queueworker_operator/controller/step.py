@@ -14,6 +14,7 @@ from queueworker_operator.errors import GrantMissing, LagUnavailable
 from queueworker_operator.lag import QueueLag
 from queueworker_operator.metrics import Published, QueueFigures
 from queueworker_operator.report import Fact, Report
+from queueworker_operator.resource import in_force
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ async def restored(ports: Ports, watch: Watch) -> bool:
 def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> Verdict:
     """Observe when it is due, then decide."""
     began_s = ports.clock()
-    policy, sample = watch.assignment.policy, found.sample
+    sample, start_up = found.sample, watch.state.start_up
+    policy = in_force(watch.assignment.policy, ports.wall_clock(), start_up.estimate_s)
     if sample is not None and found.lags and is_due(sample, watch.observed_at_s):
         watch.state = observe(policy, watch.state, sample, replicas)
         watch.observed_at_s = sample.at_s

@@ -106,7 +106,7 @@ def weigh(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> V
     """Size for a usable sample, and give all that leads to the number."""
     outlook = look(policy, state, sample, replicas)
     plan = make_plan(policy, state, outlook)
-    if policy.min_replicas < 1:
+    if policy.fewest < 1:
         plan = allow_zero(plan, warm=is_warm(policy, state, sample, outlook))
     restrained = restrain(outlook, plan, state, replicas)
     return Verdict(
@@ -117,7 +117,7 @@ def weigh(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> V
         plan=plan,
         restrained=restrained,
         current=replicas.current,
-        desired=min(max(restrained.replicas, policy.min_replicas), policy.max_replicas),
+        desired=min(max(restrained.replicas, policy.fewest), policy.max_replicas),
     )
 
 
@@ -134,14 +134,25 @@ def _fixed(policy: Policy, replicas: Replicas) -> Decision | None:
 
 
 def _blind(policy: Policy, replicas: Replicas, blind_s: float) -> Decision:
-    """Hold, or scale out to the fallback; never in."""
-    fallback, current = policy.fallback, replicas.current
-    if fallback is None or blind_s < fallback.after_s:
-        return _held(replicas, Reason.NO_METRICS, "no metrics, held")
-    desired = max(current, min(fallback.replicas, policy.max_replicas))
-    why = f"no metrics for {seconds(blind_s)}; spec.fallback.replicas is {fallback.replicas}"
-    line = f"{change(current, desired)}: {why}"
-    return Decision(desired=desired, current=current, reason=Reason.FALLBACK, message=line)
+    """Hold, or scale out to what the user wants without metrics; never in.
+
+    A schedule needs no metrics, only the time.
+    """
+    current, fallback, floor = replicas.current, policy.fallback, policy.floor
+    scheduled = floor.replicas if floor else 0
+    if fallback is not None and blind_s >= fallback.after_s and fallback.replicas >= scheduled:
+        desired = max(current, min(fallback.replicas, policy.max_replicas))
+        why = f"no metrics for {seconds(blind_s)}; spec.fallback.replicas is {fallback.replicas}"
+        return _outgrown(replicas, desired, Reason.FALLBACK, why)
+    if floor is not None and scheduled > current:
+        why = f"no metrics; {floor.told}"
+        return _outgrown(replicas, policy.fewest, Reason.SCHEDULE, why)
+    return _held(replicas, Reason.NO_METRICS, "no metrics, held")
+
+
+def _outgrown(replicas: Replicas, desired: int, reason: Reason, why: str) -> Decision:
+    line = f"{change(replicas.current, desired)}: {why}"
+    return Decision(desired=desired, current=replicas.current, reason=reason, message=line)
 
 
 def _regime(policy: Policy, state: State, start_up: StartUp) -> Regime:

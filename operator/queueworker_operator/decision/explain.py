@@ -59,10 +59,19 @@ def reason_of(verdict: Verdict) -> Reason:
         Reason.SATURATED: restrained.saturated and verdict.desired == restrained.replicas,
         Reason.MAX_REPLICAS: restrained.replicas > policy.max_replicas
         or (verdict.plan.limited and verdict.desired >= policy.max_replicas),
+        Reason.SCHEDULE: _is_scheduled(verdict),
         Reason.MIN_REPLICAS: verdict.plan.enough <= policy.min_replicas and _grows(verdict),
         Reason.ROLLOUT: restrained.rollout,
     }
     return next((reason for reason, binds in limits.items() if binds), _driver(verdict))
+
+
+def _is_scheduled(verdict: Verdict) -> bool:
+    """Tell whether the schedule's floor holds more than else were kept or asked for."""
+    floor, plan, desired = verdict.policy.floor, verdict.plan, verdict.desired
+    if floor is None or floor.replicas <= verdict.policy.min_replicas:
+        return False
+    return max(plan.enough, plan.keep) <= floor.replicas == desired >= verdict.current
 
 
 def _grows(verdict: Verdict) -> bool:
@@ -91,7 +100,7 @@ def _because(verdict: Verdict, reason: Reason) -> str:
 
 
 def _consequence(verdict: Verdict, reason: Reason) -> str:
-    promise = f" (promise {seconds(verdict.outlook.promise_s)})"
+    promise, floor = f" (promise {seconds(verdict.outlook.promise_s)})", verdict.policy.floor
     match reason:
         case Reason.FIRST_JOB | Reason.BACKLOG | Reason.FORECAST:
             text = f"; {_prospect(verdict)}"
@@ -104,6 +113,8 @@ def _consequence(verdict: Verdict, reason: Reason) -> str:
             text = f"; {_stalled(verdict)}"
         case Reason.SATURATED:
             text = f"; {prospect_of(verdict.state.guard, verdict.outlook.at_s)}"
+        case Reason.SCHEDULE if floor is not None:
+            text = f"; {floor.told}"
         case Reason.ROLLOUT:
             text = "; no scale-in during a rollout"
         case _:

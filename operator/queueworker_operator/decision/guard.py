@@ -35,7 +35,7 @@ _RISE = 1.3
 _FIRST_SHARE = 0.5
 _WORTH_SHARE = 0.75
 _UP_SHARE = 1.4
-_SLOWED = 1.5
+_LATE_JOBS_SLOWED = 1.5
 _UNBOUND_S = 180.0
 _FASTER = 1.12
 _FASTER_CERTAINTY = 2.5
@@ -84,7 +84,7 @@ def _watch_rise(guard: Guard, evidence: Evidence, scene: Scene, found: Elasticit
 
 def _watch_at_most(guard: Guard, evidence: Evidence, scene: Scene) -> Step:
     """Try fewer where the most pods are late with slow jobs: without a rise there is no evidence."""
-    slowed = 0 < _SLOWED * evidence.fastest_s < scene.service_s
+    slowed = 0 < _LATE_JOBS_SLOWED * evidence.fastest_s < scene.service_s
     if scene.oldest_age_s <= scene.promise_s or scene.wish < scene.most or not slowed:
         return guard, evidence
     least_s, jobs = max(60.0, 4 * scene.window_s), 100 * scene.dispersion

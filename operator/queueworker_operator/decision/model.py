@@ -36,6 +36,7 @@ class Reason(StrEnum):
     IDLE = "Idle"
     FIRST_JOB = "FirstJob"
     MIN_REPLICAS = "MinReplicas"
+    SCHEDULE = "Schedule"
     MAX_REPLICAS = "MaxReplicas"
     MANUAL = "ManualReplicas"
     PAUSED = "Paused"
@@ -55,6 +56,29 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A floor for `duration_s` from each time that `cron` names in `timezone`."""
+
+    cron: str
+    timezone: str
+    min_replicas: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The fewest replicas at this moment; `why` names the window and its end."""
+
+    replicas: int
+    why: str
+
+    @property
+    def told(self) -> str:
+        """Tell it for the status line."""
+        return f"held at {self.replicas} by the {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the user promised and allows.
 
@@ -62,7 +86,8 @@ class Policy:
     template says (or the worker's default) until a worker has lived. `replicas` is the manual
     override, None means automatic. `late_percent` of the jobs may start later than promised, twice
     that where the promise is shorter than a start-up. Without `fallback` a reading that fails
-    holds the replicas.
+    holds the replicas. `floor` is what the `schedule` asks for now: whoever knows the time works it
+    out, a decision does not look at the schedule.
     """
 
     start_within_s: float = 30.0
@@ -76,6 +101,14 @@ class Policy:
     objective: Objective = Objective.BALANCED
     saturation: Saturation = Saturation.PROTECT
     fallback: Fallback | None = None
+    schedule: tuple[Window, ...] = ()
+    floor: Floor | None = None
+
+    @property
+    def fewest(self) -> int:
+        """Give the fewest replicas now."""
+        scheduled = self.floor.replicas if self.floor else 0
+        return min(max(self.min_replicas, scheduled), self.max_replicas)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

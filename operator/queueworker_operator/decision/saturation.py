@@ -39,7 +39,7 @@ def _scene(policy: Policy, state: State, sample: Sample, flow: Flow, slots: int)
     return Scene(
         at_s=sample.at_s,
         promise_s=policy.start_within_s,
-        fewest=policy.min_replicas,
+        fewest=policy.fewest,
         most=policy.max_replicas,
         slots=slots,
         service_s=state.service.estimate_s,

@@ -7,7 +7,7 @@ from queueworker_operator.decision.evidence import total, window_s, without_tick
 from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tally
 
 _SPARE_OVER_KNEE = 1.25
-_SLOWED = 1.15
+_ABOVE_KNEE_SLOWED = 1.15
 DOWN_SHARE = 0.7
 _SECOND_DOWN_SHARE = 0.3
 _DOWN_HARMS = 0.25
@@ -134,7 +134,7 @@ def false_alarm(guard: Guard, at_s: float) -> Guard:
 def fewer_pods(cap: int, measured: Tally, scene: Scene, share: float) -> int:
     """Give the next smaller cap to try; not under the knee while jobs run slower than they could."""
     pods = max(math.ceil(share * cap - 1e-9), 1)
-    if scene.fastest_s > 0 and measured.service_s > _SLOWED * scene.fastest_s:
+    if scene.fastest_s > 0 and measured.service_s > _ABOVE_KNEE_SLOWED * scene.fastest_s:
         pods = max(pods, scene.pods_for(measured))
     return min(pods, cap)
 
