@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.samples import learned, sample
 
 from queueworker_operator.controller.record import Verdict, replay, to_json
-from queueworker_operator.decision.decide import decide
+from queueworker_operator.decision.decide import decide, weigh
 from queueworker_operator.decision.model import (
     Decision,
     Fallback,
@@ -22,6 +22,7 @@ from queueworker_operator.decision.model import (
     Replicas,
     Window,
 )
+from queueworker_operator.decision.working import work_out
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.resource import in_force, parse
 
@@ -282,3 +283,14 @@ def test_a_recorded_decision_replays_with_the_floor_of_its_time() -> None:
 
     assert decision.desired == 5
     assert replay(to_json(verdict, 5)) == decision
+
+
+def test_a_decision_worked_out_by_hand_names_the_window_that_keeps_the_last_pod() -> None:
+    policy, replicas = Policy(max_replicas=60, floor=HELD), Replicas(current=5, ready=5)
+
+    working = work_out(weigh(policy, learned(), sample(), replicas))
+
+    assert working.fewer == f"with 4 pods: {HELD.told}"
+    assert [(bound.pods, bound.why) for bound in working.bounds if bound.name == "schedule"] == [
+        (">= 5", HELD.why)
+    ]

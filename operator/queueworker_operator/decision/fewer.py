@@ -51,8 +51,8 @@ def _waits(waits_s: float, promise_s: float) -> str:
 def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
     """Give what else keeps the last pod."""
     policy, outlook, restrained = verdict.policy, verdict.outlook, verdict.restrained
-    if pods < policy.min_replicas:
-        yield f"minReplicas is {policy.min_replicas}"
+    if pods < policy.fewest:
+        yield policy.fewest_told
     elif missed:
         return
     elif restrained.rollout:

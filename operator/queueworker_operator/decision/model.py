@@ -110,6 +110,12 @@ class Policy:
         scheduled = self.floor.replicas if self.floor else 0
         return min(max(self.min_replicas, scheduled), self.max_replicas)
 
+    @property
+    def fewest_told(self) -> str:
+        """Tell where that comes from."""
+        scheduled = self.floor if self.fewest > self.min_replicas else None
+        return scheduled.told if scheduled else f"minReplicas is {self.min_replicas}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:

@@ -169,6 +169,8 @@ def _bounds(verdict: Verdict) -> Iterator[Bound]:
         yield Bound(name="saturation", pods=f"<= {verdict.state.guard.cap}", why=why)
     if restrained.rollout:
         yield Bound(name="rollout", pods=f">= {verdict.current}", why="no scale-in meanwhile")
+    if policy.floor:
+        yield Bound(name="schedule", pods=f">= {policy.floor.replicas}", why=policy.floor.why)
     limits = f"{policy.min_replicas}..{policy.max_replicas}"
     yield Bound(name="limits", pods=limits, why="minReplicas and maxReplicas")
     yield Bound(name="decided", pods=str(verdict.desired), why=f"from {verdict.current}")
