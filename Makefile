@@ -6,7 +6,7 @@ JSON   ?=
 ARGS   ?=
 RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test simulate-suite faults lint types docs lock wheel clean bench bench-drain bench-full
+.PHONY: help venv demo test simulate-suite faults lint types docs lock wheel clean bench bench-drain bench-full bench-keda bench-scale-in
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ bench-full: venv ## every scenario at full length, for the page (3.5 hours; inte
 	@for name in enqueue latency steady; do $(BIN)/python -m benchmarks $$name --rivals $(RIVALS) --skip-done || exit 1; done
 	@for name in snapshot flat lag recovery restarts memory; do $(BIN)/python -m benchmarks $$name --skip-done || exit 1; done
 	@$(BIN)/python -m benchmarks page
+
+bench-keda: venv tools ## the operator beside real KEDA and the HPA on fake nodes (15 minutes, once 15 more to build KEDA; JSON=FILE)
+	@hack/tools/build keda && $(BIN)/python -m benchmarks.keda reaction $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+bench-scale-in: venv tools ## 1,000 pods removed while their workers run mixed jobs, and 200 killed workers (20 minutes; JSON=FILE)
+	@$(BIN)/python -m benchmarks.keda scale-in $(if $(JSON),--json "$(JSON)") $(ARGS)
+	@$(BIN)/python -m benchmarks.keda crash $(if $(JSON),--json "$(JSON)")
 
 lock: venv ## pin all dependencies by hash
 	@hack/lock

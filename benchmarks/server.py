@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +67,12 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
     """Run a server in a new directory, removed afterwards."""
     path = Path(tempfile.mkdtemp(prefix="queueworker-bench-"))
     path.chmod(0o755)
     try:
-        with kept_server(path / "db") as server:
+        with kept_server(path / "db", settings) as server:
             yield server
     finally:
         embedded.remove(path / "db")
@@ -80,9 +80,9 @@ def running_server() -> Iterator[Server]:
 
 
 @contextmanager
-def kept_server(path: Path) -> Iterator[Server]:
+def kept_server(path: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
     """Run the server of `path`; its data stay."""
-    embedded.start(path, SETTINGS)
+    embedded.start(path, settings)
     try:
         pid = int(Cluster.at(path).pid_file.read_text().split("\n", 1)[0])
         yield Server(path=path, pid=pid)

@@ -101,29 +101,32 @@ class Programs:
 
 
 @contextlib.contextmanager
-def run_api_server(*, fake_nodes: int = 0) -> Iterator[ApiServer]:
+def run_api_server(
+    *, fake_nodes: int = 0, stages: Path = STAGES, aggregates: bool = False
+) -> Iterator[ApiServer]:
     """Run an API server until the context ends; 3 s to start, 1 s to stop.
 
-    With `fake_nodes` there are controllers, a scheduler and nodes whose pods only pretend to run.
+    With `fake_nodes` there are controllers, a scheduler and nodes whose pods only pretend to run,
+    as `stages` says. With `aggregates` it passes requests on to other API servers.
 
     Raises:
         ControlPlaneFailed: it did not answer in time.
     """
     programs = Programs(Path(tempfile.mkdtemp(prefix="queueworker-api-")))
     try:
-        server = _start(programs)
+        server = _start(programs, _aggregation_flags(programs.folder) if aggregates else [])
         if fake_nodes:
-            _start_fake_nodes(programs, server, fake_nodes)
+            _start_fake_nodes(programs, server, fake_nodes, stages)
         yield server
     finally:
         programs.stop()
         shutil.rmtree(programs.folder)
 
 
-def _start(programs: Programs) -> ApiServer:
+def _start(programs: Programs, more_flags: list[str]) -> ApiServer:
     folder = programs.folder
-    etcd_url, peer_url = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
-    api_port = _free_port()
+    etcd_url, peer_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    api_port = free_port()
     server = ApiServer(
         url=f"https://127.0.0.1:{api_port}",
         kubeconfig=folder / "kubeconfig",
@@ -132,12 +135,12 @@ def _start(programs: Programs) -> ApiServer:
     )
     _write_credentials(folder, server)
     programs.start("etcd", *_etcd_flags(folder, etcd_url, peer_url))
-    programs.start("kube-apiserver", *_api_flags(folder, etcd_url, api_port))
+    programs.start("kube-apiserver", *_api_flags(folder, etcd_url, api_port), *more_flags)
     _wait_for(server, programs, "get", "--raw", "/readyz")
     return server
 
 
-def _start_fake_nodes(programs: Programs, server: ApiServer, count: int) -> None:
+def _start_fake_nodes(programs: Programs, server: ApiServer, count: int, stages: Path) -> None:
     common = [f"--kubeconfig={server.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
     fast = ["--kube-api-qps=200", "--kube-api-burst=400"]
     programs.start("kube-controller-manager", *common, *fast, "--controllers=*,-nodeipam")
@@ -145,7 +148,7 @@ def _start_fake_nodes(programs: Programs, server: ApiServer, count: int) -> None
     programs.start(
         "kwok",
         f"--kubeconfig={server.kubeconfig}",
-        f"--config={Path(shutil.copy(STAGES, programs.folder))}",
+        f"--config={Path(shutil.copy(stages, programs.folder))}",
         "--manage-all-nodes=true",
         "--cidr=10.245.0.0/16",
         "--server-address=",
@@ -205,6 +208,25 @@ def _api_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
     ]
 
 
+def _aggregation_flags(folder: Path) -> list[str]:
+    """Make the certificate by which the API server names itself to other API servers."""
+    certificate, key = folder / "front-proxy.crt", folder / "front-proxy.key"
+    subject = ["-subj", "/CN=front-proxy", "-days", "2", "-nodes"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", *subject]
+    subprocess.run(
+        [*made, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60
+    )
+    return [
+        f"--requestheader-client-ca-file={certificate}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-username-headers=X-Remote-User",
+        f"--proxy-client-cert-file={certificate}",
+        f"--proxy-client-key-file={key}",
+    ]
+
+
 def _wait_for(server: ApiServer, programs: Programs, *question: str) -> None:
     """Ask by kubectl until it succeeds."""
     deadline_s = time.monotonic() + START_WITHIN_S
@@ -216,7 +238,8 @@ def _wait_for(server: ApiServer, programs: Programs, *question: str) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of loopback that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
