@@ -2,10 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Concatenate, Never, ParamSpec, Protocol, Self, TypeVar, overload
-
-import psycopg
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Never,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from queueworker import enqueue as statements
 from queueworker.context import Context
@@ -16,6 +25,9 @@ from queueworker.retry import Backoff, exponential
 from queueworker.settings import Settings
 from queueworker.task import Task, TaskOptions, TaskRegistry, executor_named
 from queueworker.unique import Unique
+
+if TYPE_CHECKING:
+    import psycopg
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +50,6 @@ class App:
 
     def __init__(self, dsn: str | None = None) -> None:
         self._dsn = None if dsn is None else Dsn.parse(dsn)
-        self._producer = statements.Producer()
         self.tasks = TaskRegistry()
 
     def task(
@@ -90,7 +101,7 @@ class App:
     async def enqueue(
         self,
         job: Job,
-        conn: psycopg.AsyncConnection[Any] | None = None,
+        conn: "psycopg.AsyncConnection[Any] | None" = None,
         *,
         run_at: datetime | None = None,
         delay_s: float | None = None,
@@ -123,7 +134,7 @@ class App:
     async def enqueue_many(
         self,
         jobs: Iterable[Job],
-        conn: psycopg.AsyncConnection[Any] | None = None,
+        conn: "psycopg.AsyncConnection[Any] | None" = None,
         *,
         on_duplicate: Policy | None = None,
     ) -> list[int | None]:
@@ -140,7 +151,7 @@ class App:
     def enqueue_sync(
         self,
         job: Job,
-        conn: psycopg.Connection[Any] | None = None,
+        conn: "psycopg.Connection[Any] | None" = None,
         *,
         run_at: datetime | None = None,
         delay_s: float | None = None,
@@ -164,7 +175,7 @@ class App:
     def enqueue_many_sync(
         self,
         jobs: Iterable[Job],
-        conn: psycopg.Connection[Any] | None = None,
+        conn: "psycopg.Connection[Any] | None" = None,
         *,
         on_duplicate: Policy | None = None,
     ) -> list[int | None]:
@@ -175,7 +186,7 @@ class App:
         return self._producer.enqueue_many_sync(self.dsn, chosen)
 
     async def cancel(
-        self, job_id: int, conn: psycopg.AsyncConnection[Any] | None = None
+        self, job_id: int, conn: "psycopg.AsyncConnection[Any] | None" = None
     ) -> str | None:
         """Cancel a job: it runs no more, and a run of it is stopped.
 
@@ -185,7 +196,7 @@ class App:
             return await statements.cancel(conn, job_id)
         return await self._producer.cancel(self.dsn, job_id)
 
-    def cancel_sync(self, job_id: int, conn: psycopg.Connection[Any] | None = None) -> str | None:
+    def cancel_sync(self, job_id: int, conn: "psycopg.Connection[Any] | None" = None) -> str | None:
         """Cancel a job from synchronous code; see `cancel`."""
         if conn is not None:
             return statements.cancel_sync(conn, job_id)
@@ -197,6 +208,13 @@ class App:
         if self._dsn is None:
             self._dsn = Settings.from_env().required_dsn
         return self._dsn
+
+    @cached_property
+    def _producer(self) -> "statements.Producer":
+        # Of threads that come here together, all get the first one's.
+        producer: statements.Producer
+        producer = self.__dict__.setdefault("_producer", statements.Producer())
+        return producer
 
     async def close(self) -> None:
         """Close this app's own connections."""

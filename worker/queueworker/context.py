@@ -3,16 +3,17 @@
 import time
 from collections.abc import Awaitable, Callable
 from logging import LoggerAdapter, getLogger
-from typing import Any
-
-from psycopg import AsyncConnection
+from typing import TYPE_CHECKING, Any
 
 from queueworker.errors import TaskError
 from queueworker.job import ClaimedJob
 
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
 logger = getLogger(__name__)
 
-Settle = Callable[[AsyncConnection[Any]], Awaitable[None]]
+Settle = Callable[["AsyncConnection[Any]"], Awaitable[None]]
 """Completes the job on a connection; raises StaleToken when it belongs to another run."""
 
 
@@ -75,7 +76,7 @@ class Context:
         bound = {"job_id": self.job.id, "attempt": self.job.attempt, "task": self.task}
         return LoggerAdapter(getLogger(f"queueworker.task.{self.task}"), bound)
 
-    async def complete(self, conn: AsyncConnection[Any]) -> None:
+    async def complete(self, conn: "AsyncConnection[Any]") -> None:
         """Acknowledge the job on `conn`, in the transaction that holds its effects.
 
         Raises:

@@ -14,8 +14,8 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
-from queueworker.enqueue.options import check_async, check_sync
 from queueworker.enqueue.plan import CopyStep, Step, is_large, single, steps
+from queueworker.enqueue.taken import check_async, check_sync
 from queueworker.errors import DuplicateJob, EnqueueRefused, QueueWorkerError
 from queueworker.job import Job
 from queueworker.pooler import StatementCursor, WorkerConnection

@@ -3,15 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
-
 from queueworker.errors import InvalidCall
 from queueworker.job import Job, Policy
-
-UNWRAP = (
-    " (of Django: django.db.connection.connection; of SQLAlchemy:"
-    " session.connection().connection.driver_connection)"
-)
 
 
 def chosen(job: Job, **options: Any) -> Job:
@@ -53,30 +46,3 @@ def check_job(job: object) -> None:
     if callable(job) and name:
         raise InvalidCall(f"{name} was not called; write enqueue({name}(...)) with its arguments")
     raise InvalidCall(f"enqueue takes a job, not {type(job).__name__}; call a task to make one")
-
-
-def check_async(conn: object) -> None:
-    """Refuse a connection that cannot be awaited."""
-    if isinstance(conn, psycopg.AsyncConnection):
-        return
-    if isinstance(conn, psycopg.Connection):
-        raise InvalidCall(
-            "the connection is synchronous; call enqueue_sync with it, or give a"
-            " psycopg.AsyncConnection"
-        )
-    raise _foreign(conn, "psycopg.AsyncConnection")
-
-
-def check_sync(conn: object) -> None:
-    """Refuse a connection that must be awaited."""
-    if isinstance(conn, psycopg.Connection):
-        return
-    if isinstance(conn, psycopg.AsyncConnection):
-        raise InvalidCall(
-            "the connection is asynchronous; await enqueue with it, or give a psycopg.Connection"
-        )
-    raise _foreign(conn, "psycopg.Connection")
-
-
-def _foreign(conn: object, wanted: str) -> InvalidCall:
-    return InvalidCall(f"conn must be a {wanted}, not {type(conn).__name__}{UNWRAP}")

@@ -24,7 +24,7 @@ from queueworker.enqueue.calls import (
     enqueue_with,
     enqueue_with_sync,
 )
-from queueworker.enqueue.cancel import cancel, cancel_sync
+from queueworker.enqueue.cancelling import cancel, cancel_sync
 from queueworker.job import Job
 
 Result = TypeVar("Result")
