@@ -12,7 +12,7 @@ import pytest
 from tests.support import history, postgres
 from tests.support.engine import Engine, bury, engine, load, release, retry, succeed
 from tests.support.gauntlet import Client, client, insist
-from tests.support.history import ENDS, History, Journal, Kind
+from tests.support.history import ENDS, History, Journal, Kind, Place
 from tests.support.postgres import Connection
 
 from queueworker.job import ClaimedJob, Transition
@@ -165,6 +165,31 @@ def churned(server: str, template: str) -> Iterator[tuple[Connection, Run, Histo
         history.record(conn)
         asyncio.run(churn(dsn, run))
         yield conn, run, history.read(conn, run.journal, bound_s=BOUND_S)
+
+
+class LateLane(Engine):
+    """An engine beside which a better lane opens right before each claim."""
+
+    async def claim(
+        self,
+        worker_id: uuid.UUID,
+        limit: int = 1,
+        tasks: Sequence[str] = ("a", "b", "c"),
+        started: int | None = None,
+    ) -> list[ClaimedJob]:
+        await self.enqueue(1, "b", priority=9)
+        return await super().claim(worker_id, limit, tasks, started)
+
+
+def test_the_checker_knows_a_lane_that_opens_right_before_a_claim(dsn: str) -> None:
+    async def play() -> Sequence[Place]:
+        async with engine(dsn, "churn") as e:
+            late = Client(LateLane(conn=e.conn, store=e.store, queue=e.queue), Journal())
+            await late.enqueue(1, "a", priority=5)
+            await late.claim(await late.worker(), 2)
+            return late.journal.handed[0]
+
+    assert [place.priority for place in asyncio.run(play())] == [9, 5]
 
 
 def test_the_delivery_contract_holds(churned: tuple[Connection, Run, History]) -> None:

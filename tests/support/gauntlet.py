@@ -82,17 +82,18 @@ class Client:
         self, worker: uuid.UUID, limit: int = 1, started: int | None = None
     ) -> list[ClaimedJob]:
         lanes = await self.e.store.lanes(self.e.queue.id, ("a", "b", "c"))
-        priorities = {lane.id: lane.priority for lane in lanes}
         jobs = await self.e.claim(worker, limit, started=started)
         first = jobs[: len(jobs) if started is None else started]
         self.journal.started.update((job.id, job.token) for job in first)
         if jobs:
+            # Asked afterwards: the claim may know a lane that opened since the question before it.
+            priorities = dict(await self.e.all("SELECT id, priority FROM queueworker.lane"))
             self.journal.handed.append(
                 [Place(job.id, priorities.get(job.lane, 0), job.lane, job.pos) for job in jobs]
             )
         elif lanes:
             now_s = await self.e.one("SELECT extract(epoch FROM clock_timestamp())::float8")
-            self.journal.idles.append(Idle(now_s, frozenset(priorities)))
+            self.journal.idles.append(Idle(now_s, frozenset(lane.id for lane in lanes)))
         return jobs
 
     async def settle(self, *changes: Transition) -> None:
