@@ -270,7 +270,7 @@ STATUS: dict[str, Any] = {
         }
         for kind in (
             *("Ready", "MetricsAvailable", "ScalingLimited"),
-            *("WorkersHealthy", "Paused", "Conflicted"),
+            *("Saturated", "WorkersHealthy", "Paused", "Conflicted"),
         )
     ],
 }

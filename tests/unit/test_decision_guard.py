@@ -8,7 +8,14 @@ from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.guard import learn_guard
-from queueworker_operator.decision.model import Mode, Policy, Reason, Replicas, Saturation
+from queueworker_operator.decision.model import (
+    Bottleneck,
+    Mode,
+    Policy,
+    Reason,
+    Replicas,
+    Saturation,
+)
 from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tally
 from queueworker_operator.decision.trial import Scene
 
@@ -300,19 +307,32 @@ def test_the_guard_is_off_where_it_may_not_size(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("guard", "said"),
+    ("guard", "known", "said"),
     [
-        (at(GuardMode.DOWN, first=True), "40 pods finished no more jobs than fewer, trying 20"),
-        (at(GuardMode.DOWN), "40 pods finished no more jobs than 40, trying 20"),
-        (at(GuardMode.UP, before=7), "40 pods finished no more jobs than 7, trying 10"),
+        (
+            at(GuardMode.DOWN, first=True),
+            Bottleneck.IN_QUESTION,
+            "40 pods finished no more jobs than fewer; trying 20",
+        ),
+        (
+            at(GuardMode.DOWN),
+            Bottleneck.TRYING_FEWER,
+            "40 pods finished no more jobs than 40; trying 20",
+        ),
+        (
+            at(GuardMode.UP, before=7),
+            Bottleneck.TRYING_MORE,
+            "40 pods finished no more jobs than 7; trying 10",
+        ),
         (
             at(GuardMode.HOLD, since_s=AT_S - 20.0),
-            "40 pods finished no more jobs than 10, held there, next try in 39s",
+            Bottleneck.HELD,
+            "40 pods finished no more jobs than 10; held there, next try in 39s",
         ),
     ],
     ids=["first", "down", "up", "hold"],
 )
-def test_the_cap_holds_and_is_told(guard: Guard, said: str) -> None:
+def test_the_cap_holds_and_is_told(guard: Guard, known: Bottleneck, said: str) -> None:
     seen_now = sample(1.0, ready=5000, oldest_age_s=60.0, running=160, slots_per_pod=4)
     state = learned(guard=guard, service_s=2.0, rate_per_s=20.0)
     pods = Replicas(current=40, ready=40)
@@ -321,7 +341,30 @@ def test_the_cap_holds_and_is_told(guard: Guard, said: str) -> None:
 
     assert (decision.desired, decision.reason) == (guard.cap, Reason.SATURATED)
     assert decision.message.endswith(said)
+    assert (decision.bottleneck, decision.bottleneck_told) == (known, said)
     assert after.wish == 60
+
+
+@pytest.mark.parametrize(
+    ("guard", "fields", "known"),
+    [
+        (Guard(), {}, Bottleneck.NOT_SEEN),
+        (Guard(silent_until_s=AT_S + 300.0), {}, Bottleneck.FALSE_ALARM),
+        (Guard(silent_until_s=AT_S), {}, Bottleneck.NOT_SEEN),
+        (Guard(), {"saturation": Saturation.SPEND}, Bottleneck.NOT_WATCHED),
+        (Guard(), {"mode": Mode.PAUSED}, Bottleneck.NOT_WATCHED),
+        (Guard(), {"replicas": 5}, Bottleneck.NOT_WATCHED),
+    ],
+    ids=["nothing seen", "a false alarm", "long ago", "spend", "paused", "by hand"],
+)
+def test_what_is_known_without_a_cap_is_told(
+    guard: Guard, fields: dict[str, Any], known: Bottleneck
+) -> None:
+    pods = Replicas(current=10, ready=10)
+
+    decision, _ = decide(Policy(max_replicas=60, **fields), learned(guard=guard), sample(1.0), pods)
+
+    assert (decision.bottleneck, decision.bottleneck_told) == (known, "")
 
 
 @pytest.mark.parametrize(

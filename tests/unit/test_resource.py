@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from queueworker_operator.decision.model import (
+    Bottleneck,
     Decision,
     Fallback,
     Mode,
@@ -287,6 +288,52 @@ def test_a_shared_bottleneck_is_a_limit() -> None:
     told = condition(status(decision=decision), Condition.SCALING_LIMITED)
 
     assert (told["status"], told["reason"]) == ("True", "Saturated")
+
+
+@pytest.mark.parametrize(
+    ("known", "value", "message"),
+    [
+        (Bottleneck.HELD, "True", "60 pods finished no more jobs than 9; held there"),
+        (Bottleneck.TRYING_MORE, "True", "60 pods finished no more jobs than 9; held there"),
+        (Bottleneck.TRYING_FEWER, "True", "60 pods finished no more jobs than 9; held there"),
+        (Bottleneck.IN_QUESTION, "Unknown", "60 pods finished no more jobs than 9; held there"),
+        (Bottleneck.FALSE_ALARM, "False", "fewer pods finished fewer jobs: more of them help"),
+        (Bottleneck.NOT_WATCHED, "Unknown", "the replicas are not chosen by the controller"),
+    ],
+)
+def test_saturation_has_a_condition_of_its_own(known: Bottleneck, value: str, message: str) -> None:
+    decision = Decision(
+        desired=9,
+        current=9,
+        reason=Reason.STEADY,
+        message="9",
+        bottleneck=known,
+        bottleneck_told="60 pods finished no more jobs than 9; held there",
+    )
+
+    told = condition(status(decision=decision), Condition.SATURATED)
+
+    assert (told["status"], told["reason"], told["message"]) == (value, known.value, message)
+
+
+def test_pods_that_help_are_as_expected() -> None:
+    decision = Decision(
+        desired=9, current=9, reason=Reason.STEADY, message="9", bottleneck=Bottleneck.NOT_SEEN
+    )
+
+    told = condition(status(decision=decision), Condition.SATURATED)
+
+    assert (told["status"], told["reason"], told["message"]) == ("False", "AsExpected", "")
+
+
+def test_whether_pods_help_is_unknown_where_nobody_looks() -> None:
+    spent = condition(status(policy=Policy(saturation=Saturation.SPEND)), Condition.SATURATED)
+    blind = condition(status(sample=None, decision=None), Condition.SATURATED)
+
+    assert (spent["status"], spent["reason"]) == ("Unknown", "NotWatched")
+    assert spent["message"].startswith("spec.saturation is Spend")
+    assert (blind["status"], blind["reason"]) == ("Unknown", "NotWatched")
+    assert blind["message"].startswith("without metrics")
 
 
 def test_moving_numbers_are_the_same_story_and_a_new_reason_is_not() -> None:

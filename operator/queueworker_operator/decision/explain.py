@@ -7,6 +7,7 @@ from queueworker_operator.decision.model import Decision, Policy, Reason, Sample
 from queueworker_operator.decision.outlook import Outlook
 from queueworker_operator.decision.plan import Plan
 from queueworker_operator.decision.restraint import Restrained
+from queueworker_operator.decision.saturation import bottleneck_of
 from queueworker_operator.decision.sizing import Shortage
 from queueworker_operator.decision.state import Guard, GuardMode, State
 
@@ -29,7 +30,7 @@ class Verdict:
 
 def explain(verdict: Verdict) -> Decision:
     """Give the decision with its reason, its status line and the estimates it rests on."""
-    reason, outlook = reason_of(verdict), verdict.outlook
+    reason, outlook, guard = reason_of(verdict), verdict.outlook, verdict.state.guard
     return Decision(
         desired=verdict.desired,
         current=verdict.current,
@@ -42,6 +43,8 @@ def explain(verdict: Verdict) -> Decision:
         forecast_rate_per_s=outlook.forecast_rate_per_s,
         slots_assumed=outlook.slots_assumed,
         unclaimable=outlook.unclaimable,
+        bottleneck=bottleneck_of(verdict.policy, guard, outlook.at_s),
+        bottleneck_told=prospect_of(guard, outlook.at_s) if guard.cap else "",
     )
 
 
@@ -197,14 +200,12 @@ def prospect_of(guard: Guard, at_s: float) -> str:
     found = f"{pods_of(guard.from_pods)} finished no more jobs than"
     match guard.mode:
         case GuardMode.DOWN if guard.first:
-            return f"{found} fewer, trying {guard.cap}"
-        case GuardMode.DOWN:
-            return f"{found} {guard.before}, trying {guard.cap}"
-        case GuardMode.UP:
-            return f"{found} {guard.before}, trying {guard.cap}"
+            return f"{found} fewer; trying {guard.cap}"
+        case GuardMode.DOWN | GuardMode.UP:
+            return f"{found} {guard.before}; trying {guard.cap}"
         case _:
             left_s = max(guard.since_s + guard.wait_s - at_s, 0.0)
-            return f"{found} {guard.cap}, held there, next try in {seconds(left_s)}"
+            return f"{found} {guard.cap}; held there, next try in {seconds(left_s)}"
 
 
 def pods_of(count: int) -> str:

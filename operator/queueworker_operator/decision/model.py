@@ -47,6 +47,18 @@ class Reason(StrEnum):
     ROLLOUT = "RolloutInProgress"
 
 
+class Bottleneck(StrEnum):
+    """What the saturation guard knows about a bottleneck that all pods share."""
+
+    NOT_WATCHED = "NotWatched"
+    NOT_SEEN = "NotSeen"
+    FALSE_ALARM = "FalseAlarm"
+    IN_QUESTION = "InQuestion"
+    TRYING_FEWER = "TryingFewer"
+    HELD = "Held"
+    TRYING_MORE = "TryingMore"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
     """The fewest replicas once the queues could not be read for `after_s`."""
@@ -177,6 +189,7 @@ class Decision:
     """How many replicas, and why. `message` is the status line, made of the numbers used.
 
     The remaining fields are the estimates it rests on; a status or a table shows them.
+    `bottleneck_told` is what the saturation guard found and does next, empty when it holds nothing.
     """
 
     desired: int
@@ -190,3 +203,5 @@ class Decision:
     forecast_rate_per_s: float = 0.0
     slots_assumed: bool = False
     unclaimable: float = 0.0
+    bottleneck: Bottleneck = Bottleneck.NOT_WATCHED
+    bottleneck_told: str = ""

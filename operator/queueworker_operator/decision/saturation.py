@@ -5,11 +5,24 @@ from dataclasses import replace
 from queueworker_operator.decision.estimate import Flow
 from queueworker_operator.decision.evidence import is_limited, learn_evidence
 from queueworker_operator.decision.guard import learn_guard
-from queueworker_operator.decision.model import Mode, Policy, Replicas, Sample, Saturation
+from queueworker_operator.decision.model import (
+    Bottleneck,
+    Mode,
+    Policy,
+    Replicas,
+    Sample,
+    Saturation,
+)
 from queueworker_operator.decision.outlook import slots_of
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S
-from queueworker_operator.decision.state import Guard, State
+from queueworker_operator.decision.state import Guard, GuardMode, State
 from queueworker_operator.decision.trial import Scene
+
+_TRIALS = {
+    GuardMode.DOWN: Bottleneck.TRYING_FEWER,
+    GuardMode.HOLD: Bottleneck.HELD,
+    GuardMode.UP: Bottleneck.TRYING_MORE,
+}
 
 
 def learn_saturation(
@@ -33,6 +46,18 @@ def learn_saturation(
 def _is_on(policy: Policy) -> bool:
     sized = policy.mode is not Mode.PAUSED and policy.replicas is None
     return sized and policy.saturation is Saturation.PROTECT
+
+
+def bottleneck_of(policy: Policy, guard: Guard, at_s: float) -> Bottleneck:
+    """Tell what is known: an alarm is in question until its first step down has been measured."""
+    if not _is_on(policy):
+        return Bottleneck.NOT_WATCHED
+    if guard.mode is GuardMode.FREE:
+        silent = at_s < guard.silent_until_s
+        return Bottleneck.FALSE_ALARM if silent else Bottleneck.NOT_SEEN
+    if guard.first:
+        return Bottleneck.IN_QUESTION
+    return _TRIALS[guard.mode]
 
 
 def _scene(policy: Policy, state: State, sample: Sample, flow: Flow, slots: int) -> Scene:

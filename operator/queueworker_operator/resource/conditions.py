@@ -12,6 +12,7 @@ class Condition(StrEnum):
     READY = "Ready"
     METRICS_AVAILABLE = "MetricsAvailable"
     SCALING_LIMITED = "ScalingLimited"
+    SATURATED = "Saturated"
     WORKERS_HEALTHY = "WorkersHealthy"
     PAUSED = "Paused"
     CONFLICTED = "Conflicted"
@@ -37,13 +38,15 @@ class ConditionReason(StrEnum):
 class Trouble:
     """One thing to know: the condition it belongs to, why, and the remedy.
 
-    `flips` False only adds reason and message: the condition keeps its good status.
+    `flips` False only adds reason and message: the condition keeps its good status. `unknown` True:
+    whether it holds cannot be told.
     """
 
     condition: Condition
     reason: StrEnum
     message: str
     flips: bool = True
+    unknown: bool = False
 
 
 TRUE_IS_GOOD = {Condition.READY, Condition.METRICS_AVAILABLE, Condition.WORKERS_HEALTHY}
@@ -85,6 +88,8 @@ def _condition(
     generation, now = stamp
     good = trouble is None or not trouble.flips
     status = "True" if good == (kind in TRUE_IS_GOOD) else "False"
+    if trouble is not None and trouble.unknown:
+        status = "Unknown"
     since = before.get("lastTransitionTime") if before else None
     kept = before is not None and before.get("status") == status
     return {

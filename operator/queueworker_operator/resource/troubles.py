@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from queueworker_operator.decision.model import Mode, Policy, Reason
+from queueworker_operator.decision.model import Bottleneck, Mode, Policy, Reason, Saturation
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
 
@@ -43,6 +43,7 @@ def troubles_of(report: Report) -> Iterator[Trouble]:
             reason=ConditionReason.WAITING,
             message="the database has not been read yet",
         )
+    yield from _saturated(report)
     yield from _unregistered(report)
     yield from held_by(report.policy)
 
@@ -52,6 +53,36 @@ def _place(fact: Fact, report: Report) -> tuple[Condition, bool]:
         limited = report.sample is not None
         return (Condition.SCALING_LIMITED if limited else Condition.METRICS_AVAILABLE), True
     return FACTS.get(fact, (Condition.READY, True))
+
+
+def _saturated(report: Report) -> Iterator[Trouble]:
+    """Tell whether more pods finish more jobs, as far as that is known."""
+    decision = report.decision
+    if decision is None or decision.bottleneck is Bottleneck.NOT_WATCHED:
+        yield _unsure(Bottleneck.NOT_WATCHED, _why_not_watched(report))
+    elif decision.bottleneck is Bottleneck.IN_QUESTION:
+        yield _unsure(decision.bottleneck, decision.bottleneck_told)
+    elif decision.bottleneck is not Bottleneck.NOT_SEEN:
+        false_alarm = decision.bottleneck is Bottleneck.FALSE_ALARM
+        text = "fewer pods finished fewer jobs: more of them help" if false_alarm else None
+        yield Trouble(
+            condition=Condition.SATURATED,
+            reason=decision.bottleneck,
+            message=text or decision.bottleneck_told,
+            flips=not false_alarm,
+        )
+
+
+def _unsure(reason: Bottleneck, message: str) -> Trouble:
+    return Trouble(condition=Condition.SATURATED, reason=reason, message=message, unknown=True)
+
+
+def _why_not_watched(report: Report) -> str:
+    if report.policy.saturation is Saturation.SPEND:
+        return "spec.saturation is Spend: whether more pods finish more jobs is not looked at"
+    if report.sample is None:
+        return "without metrics it is not known whether more pods finish more jobs"
+    return "the replicas are not chosen by the controller"
 
 
 def _unregistered(report: Report) -> Iterator[Trouble]:
