@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
@@ -445,3 +446,38 @@ def test_an_absurd_number_of_slots_holds_nobody_up() -> None:
 
     assert decision.slots == 10_000
     assert perf_counter() - began_s < 5
+
+
+def test_between_two_observations_small_steps_out_wait_and_large_ones_do_not() -> None:
+    state = learned(rate_per_s=10.0, service_s=10.0)
+    there = Replicas(current=10, ready=10)
+    few, many = (sample(1.0, ready=jobs, oldest_age_s=9.0, running=100) for jobs in (262, 900))
+
+    at_once = decided(POLICY, state, replace(few, at_s=AT_S), there)
+    between = decided(POLICY, state, few, there)
+    in_time = decided(POLICY, state, replace(few, at_s=AT_S + 5), there)
+    burst = decided(POLICY, state, many, there)
+
+    assert at_once.desired in {11, 12}
+    assert (between.desired, between.reason) == (10, Reason.STEADY)
+    assert in_time.desired == at_once.desired
+    assert burst.desired > 20
+
+
+def test_pods_that_are_not_needed_any_more_go_together() -> None:
+    policy, rounds = replace(POLICY, min_replicas=1), range(0, 90, 5)
+    state = replace(learned(rate_per_s=1.0), observations=30)
+    current, changes = 12, []
+    wanted = tuple((AT_S - 45 + 2.5 * step, 12.0 - step / 2) for step in range(18))
+    state = replace(state, wanted=wanted)
+    for after_s in rounds:
+        seen = sample(float(after_s), running=1)
+        state = observe(policy, state, seen, Replicas(current=current, ready=current))
+        decision, state = decide(policy, state, seen, Replicas(current=current, ready=current))
+        if decision.desired != current:
+            changes.append(after_s)
+            current = decision.desired
+
+    assert current == 1
+    assert 2 <= len(changes) <= 5
+    assert all((later - earlier) % 15 == 0 for earlier, later in pairwise(changes))

@@ -13,6 +13,8 @@ _LONGEST_HOLD_S = 1200.0
 _WANTED_APART_S = OBSERVE_EVERY_S / 2
 _REPLACED_SHARE = 0.25
 _STALL_PATIENCE_S = 600.0
+_OBSERVATIONS_A_SCALE_IN = 3
+_STEP_BETWEEN_SHARE = 0.25
 OBSERVATIONS_BEFORE_SCALE_IN = 12
 
 Wanted = tuple[tuple[float, float], ...]
@@ -61,10 +63,10 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
     spares = min(outlook.overdue, max(1, math.ceil(_REPLACED_SHARE * (ready + 1))))
     wish = max(plan.keep, plan.enough) + spares
     wanted = remember(state.wanted, outlook.at_s, wish)
-    since_s = 0.0 if wish < 1 else hold_s(outlook)
-    recent = (int(pods) for then_s, pods in wanted if then_s >= outlook.at_s - since_s)
-    held = max(recent, default=wish)
+    since_s = outlook.at_s if wish < 1 else _forgotten_s(state, outlook.at_s) - hold_s(outlook)
+    held = max((int(pods) for then_s, pods in wanted if then_s >= since_s), default=wish)
     step = _step(outlook, plan, held, spares, replicas.current)
+    step = _gathered(step, state, outlook.at_s, replicas.current)
     stalled_since_s = _stalled_since_s(outlook, state, replicas)
     allowed = step
     if stalled_since_s is not None:
@@ -90,6 +92,26 @@ def _step(outlook: Outlook, plan: Plan, held: int, spares: int, current: int) ->
     if not outlook.overdue and plan.enough > current:
         return plan.enough
     return min(held, current)
+
+
+def _forgotten_s(state: State, at_s: float) -> float:
+    """Give the instant that the hold counts back from: it moves on each 15 s only.
+
+    Needs that end one by one then end together, and so do their pods. On average it is now.
+    """
+    if state.last is None:
+        return at_s
+    span_s = OBSERVE_EVERY_S * _OBSERVATIONS_A_SCALE_IN
+    over_s = OBSERVE_EVERY_S * (state.observations % _OBSERVATIONS_A_SCALE_IN)
+    return max(state.last.at_s - over_s, at_s - span_s) + OBSERVE_EVERY_S
+
+
+def _gathered(step: int, state: State, at_s: float, current: int) -> int:
+    """Between two observations take large steps out only: small ones gather for 5 s at most."""
+    if state.last is None or not 0 < at_s - state.last.at_s < OBSERVE_EVERY_S:
+        return step
+    small = 0 < step - current < math.ceil(_STEP_BETWEEN_SHARE * current)
+    return current if small else step
 
 
 def slow_after_s(start_up: StartUp) -> float:
