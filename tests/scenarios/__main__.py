@@ -8,31 +8,47 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from tests.scenarios.catalogue import ALL, Part, Scenario
 from tests.scenarios.goals import Row, rows_of
-from tests.scenarios.measure import PATIENT, SETTINGS, Measured, Setting, Task, measure
+from tests.scenarios.measure import (
+    PATIENT,
+    SETTINGS,
+    SETTINGS_BY_NAME,
+    Measured,
+    Setting,
+    Task,
+    joined,
+    measure,
+)
+from tests.scenarios.progress import Kept, run
+
+KEPT = Path(".cache/scenarios.jsonl")
 
 
 def tasks(hours: float) -> Iterator[Task]:
-    """Give every scenario at the settings that its goals speak of."""
+    """Give every scenario at the settings that its goals speak of, by setting, rivals first."""
+    order = list(SETTINGS_BY_NAME)
+    yield from sorted(
+        all_tasks(hours), key=lambda task: (not task.rivals, order.index(task.setting.name))
+    )
+
+
+def all_tasks(hours: float) -> Iterator[Task]:
     for scenario in ALL:
+        judged = scenario.kind == "ordinary" and scenario.part is Part.JUDGE
         for setting in settings_of(scenario):
-            rivals = scenario.kind == "long" or (
-                scenario.kind == "ordinary" and scenario.part is Part.JUDGE
-            )
-            yield Task(
-                scenario=scenario.name,
-                setting=setting,
-                rivals=rivals,
-                hours=scenario.hours or (2.0 if needs_two_hours(scenario) else hours),
-            )
+            for rivals in (True, False) if judged or scenario.kind == "long" else (False,):
+                yield Task(
+                    scenario=scenario.name,
+                    setting=setting,
+                    rivals=rivals,
+                    hours=scenario.hours or (2.0 if needs_two_hours(scenario) else hours),
+                )
 
 
 def needs_two_hours(scenario: Scenario) -> bool:
@@ -87,13 +103,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--hours", type=float, default=2.0, help="of the ordinary workloads (2)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--only", default="", metavar="NAMES", help="some workloads, by comma")
+    parser.add_argument("--kept", type=Path, metavar="FILE", default=KEPT, help=f"what was measured so far ({KEPT})")  # fmt: skip
+    parser.add_argument("--fresh", action="store_true", help="measure all again")
     given = parser.parse_args(arguments)
     names = [name for name in given.only.split(",") if name]
     todo = [task for task in tasks(given.hours) if not names or task.scenario in names]
     console = Console(width=None if sys.stdout.isatty() else 180)
-    with ProcessPoolExecutor(given.processes) as pool:
-        results = pool.map(measure, todo)
-        measured = list(track(results, "workloads", len(todo), console=Console(stderr=True)))
+    if given.fresh:
+        given.kept.unlink(missing_ok=True)
+    done = list(run(todo, Kept(path=given.kept), measure, given.processes))
+    measured = joined(sorted(done, key=lambda one: todo.index(one.task)))
     rows = rows_of(measured)
     each(measured, console)
     console.print()

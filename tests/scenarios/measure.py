@@ -1,16 +1,16 @@
 """One scenario at one setting: ours, and the rivals that its goals name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.scenarios.catalogue import ALL, EXTERNAL_S, FAULT_S, OVERLOAD_S, Scenario
 
-from queueworker_operator.simulate.compare import best, run_best
+from queueworker_operator.simulate.compare import cheapest, run_best
 from queueworker_operator.simulate.dbc import Dbc, Memory
 from queueworker_operator.simulate.keda import Keda
 from queueworker_operator.simulate.policies import POLICIES, Case, tuned_keda
-from queueworker_operator.simulate.policy import Scaler, Seen
+from queueworker_operator.simulate.policy import Seen
 from queueworker_operator.simulate.result import Figures, Outcome
 from queueworker_operator.simulate.run import simulate
 
@@ -18,6 +18,7 @@ TARGETS = (0.4, 0.6, 0.8, 1.0, 1.5, 2.5)
 WINDOWS_S = (0.0, 60.0, 120.0, 300.0)
 RATE_TARGETS = (0.6, 0.8, 0.95)
 FORGIVEN = 0.01
+ANY, TWO = "depth", "rate"
 SETTLES_S = 600.0
 SATURATED = "Saturated"
 
@@ -38,11 +39,15 @@ SETTINGS = (
 )
 BUFFERED, TIGHT, SLOW = SETTINGS
 PATIENT = Setting(name="120 s", promise_s=120.0, start_up="typical")
+SETTINGS_BY_NAME = {setting.name: setting for setting in (*SETTINGS, PATIENT)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to measure; `rivals` also sweeps KEDA in hindsight."""
+    """What to measure: ours, or (`rivals`) what ours is compared with, a sweep of KEDAs included.
+
+    The two are apart: a controller that was changed needs no rival measured again.
+    """
 
     scenario: str
     setting: Setting
@@ -89,14 +94,13 @@ def scenario_of(name: str) -> Scenario:
 
 
 def measure(task: Task) -> Measured:
-    """Run ours, and what its goals compare it with."""
+    """Run ours, or its rivals."""
     scenario, setting = scenario_of(task.scenario), task.setting
     case = scenario.case(promise_s=setting.promise_s, start_up=setting.start_up, hours=task.hours)
+    if task.rivals:
+        return Measured(task=task, figures=rivals(case))
     ours = Watched(ours=Dbc(policy=case.policy))
     outcome = simulate(case.workload, case.conditions, ours)
-    figures = {"dbc": outcome.figures}
-    if task.rivals:
-        figures |= rivals(case, outcome.figures.late_fraction)
     calm = None
     if scenario.kind in {"stuck", "saturated"}:
         still = replace(case.conditions, stuck=(), curve=None)
@@ -106,35 +110,56 @@ def measure(task: Task) -> Measured:
     epoch_s = 1_000_000.0 + start_s
     return Measured(
         task=task,
-        figures=figures,
+        figures={"dbc": outcome.figures},
         pods=mean_pods(scenario, outcome),
         saturated_s=(heard[0] - epoch_s, heard[-1] - epoch_s) if heard else None,
         calm=calm,
     )
 
 
-def rivals(case: Case, late: float) -> dict[str, Figures]:
-    """Run KEDA at its example, the plan, and the best KEDAs in hindsight: hardly later than us."""
+def rivals(case: Case) -> dict[str, Figures]:
+    """Run KEDA at its example, a plan that knows the future, and every KEDA of the sweep."""
+    made = [
+        *(swept(case, name=f"{ANY} {t:g} {w:g}", target=t, window_s=w) for w in WINDOWS_S for t in TARGETS),
+        *(swept(case, name=f"{TWO} {r:g} {w:g}", rate_target=r, window_s=w) for w in WINDOWS_S for r in RATE_TARGETS),
+    ]  # fmt: skip
+    runs = [simulate(case.workload, case.conditions, scaler) for scaler in made]
+    known = ("keda", "clairvoyant")
+    runs += [run_best(case, name, POLICIES[name](case)) for name in known]
+    return {run.policy: run.figures for run in runs}
+
+
+def best_in_hindsight(figures: Mapping[str, Figures], late: float) -> dict[str, Figures]:
+    """Pick the cheapest KEDAs that are hardly later than us, of all and of those at 300 s."""
+    all_of_it = [name for name in figures if name.startswith(("keda", ANY, TWO))]
+    calm = [
+        name for name in all_of_it if not name.startswith(TWO) and name.endswith(("keda", " 300"))
+    ]
     forgiven = max(FORGIVEN, late)
-    one = [swept(case, target=t, window_s=w) for w in WINDOWS_S for t in TARGETS]
-    both = [swept(case, rate_target=r, window_s=w) for w in WINDOWS_S for r in RATE_TARGETS]
-    example = run_best(case, "keda", POLICIES["keda"](case))
-    runs = runs_of(case, one)
-    calm = [run for scaler, run in zip(one, runs, strict=True) if scaler.hpa.down_window_s >= 300]
     return {
-        "keda": example.figures,
-        "clairvoyant": run_best(case, "clairvoyant", POLICIES["clairvoyant"](case)).figures,
-        "keda-300": best([*calm, example], forgiven).figures,
-        "keda-any": best([*runs, *runs_of(case, both), example], forgiven).figures,
+        "keda-300": cheapest([figures[name] for name in calm], forgiven),
+        "keda-any": cheapest([figures[name] for name in all_of_it], forgiven),
     }
 
 
-def swept(case: Case, **fields: Any) -> Keda:
-    return tuned_keda(case, name="swept", **fields)
+def swept(case: Case, *, name: str, **fields: Any) -> Keda:
+    return tuned_keda(case, name=name, **fields)
 
 
-def runs_of(case: Case, scalers: Sequence[Scaler]) -> list[Outcome]:
-    return [simulate(case.workload, case.conditions, scaler) for scaler in scalers]
+def joined(measured: Iterable[Measured]) -> list[Measured]:
+    """Put ours and its rivals together, the best KEDAs picked."""
+    of = {(one.task.scenario, one.task.setting.name, one.task.rivals): one for one in measured}
+    found = []
+    for (name, setting, rivals_too), ours in of.items():
+        if rivals_too:
+            continue
+        beside = of.get((name, setting, True))
+        figures = dict(ours.figures)
+        if beside is not None:
+            late = figures["dbc"].late_fraction
+            figures |= beside.figures | best_in_hindsight(beside.figures, late)
+        found.append(replace(ours, figures=figures))
+    return found
 
 
 def mean_pods(scenario: Scenario, outcome: Outcome) -> float:

@@ -1,6 +1,7 @@
 """Every workload keeps to bounds on lateness, cost, events and reversals (half an hour of each)."""
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tests.scenarios.catalogue import ALL, ORDINARY, Part, Scenario
@@ -11,9 +12,11 @@ from tests.scenarios.measure import (
     Measured,
     Setting,
     Task,
+    joined,
     measure,
     scenario_of,
 )
+from tests.scenarios.progress import Kept, code, run
 
 from queueworker_operator.simulate.compare import run_best
 from queueworker_operator.simulate.policies import POLICIES
@@ -106,10 +109,45 @@ def test_long_jobs_and_jobs_that_grow_are_in_time(name: str, late: float) -> Non
 
 
 def test_the_goals_table_has_a_row_for_each_rival_and_its_figure() -> None:
-    found = measure(Task(scenario="flat", setting=BUFFERED, rivals=True, hours=0.1))
+    tasks = [
+        Task(scenario="flat", setting=BUFFERED, rivals=rivals, hours=0.1)
+        for rivals in (False, True)
+    ]
 
+    (found,) = joined(measure(task) for task in tasks)
     rows = rows_of([found])
 
-    assert {"dbc", "keda", "clairvoyant", "keda-300", "keda-any"} == set(found.figures)
+    assert {"dbc", "keda", "clairvoyant", "keda-300", "keda-any"} <= set(found.figures)
     assert sum("KEDA" in row.goal for row in rows) == 3
     assert all(row.figure for row in rows)
+
+
+def test_a_run_that_was_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
+    kept = Kept(path=tmp_path / "kept.jsonl")
+    flat, steps = (
+        Task(scenario=name, setting=BUFFERED, rivals=False, hours=0.02)
+        for name in ("flat", "steps")
+    )
+    first = list(run([flat], kept, measure, processes=1))
+    kept.path.write_text(kept.path.read_text() + '\n{"task": {"scen')
+
+    both = list(run([flat, steps], kept, _never_flat, processes=1))
+
+    assert [one.task for one in both] == [flat, steps]
+    assert both[0] == first[0]
+    assert kept.read().keys() == {flat, steps}
+
+
+def test_figures_of_other_code_are_measured_again(tmp_path: Path) -> None:
+    kept = Kept(path=tmp_path / "kept.jsonl")
+    flat = Task(scenario="flat", setting=BUFFERED, rivals=False, hours=0.02)
+    list(run([flat], kept, measure, processes=1))
+
+    kept.path.write_text(kept.path.read_text().replace(code(rivals=False), "another"))
+
+    assert kept.read() == {}
+
+
+def _never_flat(task: Task) -> Measured:
+    assert task.scenario != "flat", "measured again"
+    return measure(task)

@@ -7,7 +7,7 @@ from queueworker_operator.simulate.clairvoyant import Clairvoyant
 from queueworker_operator.simulate.model import Conditions
 from queueworker_operator.simulate.policies import Case, candidates
 from queueworker_operator.simulate.policy import Scaler
-from queueworker_operator.simulate.result import Outcome
+from queueworker_operator.simulate.result import Figures, Outcome
 from queueworker_operator.simulate.run import simulate
 
 TOLERATED = 0.001
@@ -47,7 +47,13 @@ def conditions_of(case: Case, scaler: Scaler) -> Conditions:
 
 def best(outcomes: Sequence[Outcome], tolerated: float) -> Outcome:
     """Give the cheapest of those at most `tolerated` late, else the least late."""
-    good = [one for one in outcomes if one.figures.late_fraction <= tolerated]
+    figures = cheapest([one.figures for one in outcomes], tolerated)
+    return next(one for one in outcomes if one.figures is figures)
+
+
+def cheapest(figures: Sequence[Figures], tolerated: float) -> Figures:
+    """Give the cheapest figures at most `tolerated` late, else the least late."""
+    good = [one for one in figures if one.late_fraction <= tolerated]
     if good:
-        return min(good, key=lambda one: one.figures.pod_hours)
-    return min(outcomes, key=lambda one: (one.figures.late_fraction, one.figures.pod_hours))
+        return min(good, key=lambda one: one.pod_hours)
+    return min(figures, key=lambda one: (one.late_fraction, one.pod_hours))
