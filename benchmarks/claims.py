@@ -75,24 +75,33 @@ class Claimer:
         return int(row[0]) if isinstance(row, tuple) else 0
 
 
-async def measure_claims(dsn: str, queue: str, count: int) -> Claims:
-    """Enqueue what is needed, then claim `count` batches of 100."""
+async def measure_claims(dsn: str, queues: Sequence[str], count: int) -> list[Claims]:
+    """Enqueue what is needed, then claim `count` batches of 100 from each queue in turn."""
     async with AsyncExitStack() as stack:
-        claimer = await _open(stack, dsn, queue, count + WARM_UP)
-        times_s: list[float] = []
+        claimers = [await _open(stack, dsn, queue, count + WARM_UP) for queue in queues]
+        times_s: list[list[float]] = [[] for _ in claimers]
+        pages = [0 for _ in claimers]
         swept_s = time.monotonic()
-        pages = 0
         for number in range(count + WARM_UP):
             if number == WARM_UP:
-                times_s.clear()
-                pages = await claimer.pages()
-            times_s.append(await claimer.claim())
+                pages = [await claimer.pages() for claimer in claimers]
+                times_s = [[] for _ in claimers]
+            turn = list(enumerate(claimers))
+            for place, claimer in turn if number % 2 else reversed(turn):
+                times_s[place].append(await claimer.claim())
             if time.monotonic() - swept_s > SWEEP_EVERY_S:
-                await claimer.sweep()
+                for claimer in claimers:
+                    await claimer.sweep()
                 swept_s = time.monotonic()
-        pages = await claimer.pages() - pages
-        await claimer.completing.deregister(claimer.worker_id)
-    return Claims(times_s=times_s, pages=pages / count)
+        pages = [
+            await claimer.pages() - before for claimer, before in zip(claimers, pages, strict=True)
+        ]
+        for claimer in claimers:
+            await claimer.completing.deregister(claimer.worker_id)
+    return [
+        Claims(times_s=times, pages=touched / count)
+        for times, touched in zip(times_s, pages, strict=True)
+    ]
 
 
 async def _open(stack: AsyncExitStack, dsn: str, queue: str, batches: int) -> Claimer:

@@ -117,13 +117,14 @@ def test_claims_are_timed_beside_three_kinds_of_backlog(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "flat", "--size", "3000", "--jobs", "5")
 
     assert [row["variant"] for row in rows] == [
-        "empty",
         "3,000 ready",
         "3,000 scheduled",
         "3,000 of another queue",
     ]
     assert all(row["median"]["p99_ms"] > 0 for row in rows)
     assert all(row["median"]["pages"] > 100 for row in rows)
+    assert all(row["median"]["empty_pages"] > 100 for row in rows)
+    assert all(row["median"]["p50_ratio"] > 0 for row in rows)
 
 
 @pytest.mark.usefixtures("cached")

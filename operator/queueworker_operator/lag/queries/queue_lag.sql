@@ -2,7 +2,7 @@
 -- row per queue and counts, capped, only lanes that moved since (index: job partition by lane, pos).
 SELECT
   queue,
-  extract(EPOCH FROM sampled_at)::float8 AS at_s,
+  date_part('epoch', sampled_at) AS at_s,
   ready,
   ready_is_exact,
   oldest_ready_age_s,
