@@ -3,6 +3,7 @@
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios import (
+    bulkhead,
     drain,
     enqueue,
     flat,
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, Scenario] = {
         restarts.SCENARIO,
         memory.SCENARIO,
         reaction.SCENARIO,
+        bulkhead.SCENARIO,
     )
 }
 

@@ -10,6 +10,7 @@ from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy
+from queueworker_operator.report import Fact
 
 pytestmark = pytest.mark.postgres
 
@@ -91,6 +92,29 @@ def test_queues_at_rest_are_not_swept_again_and_again(dsn: str) -> None:
 
         assert idle == len(QUEUES)
         assert 1 <= sweeps <= 5
+
+    asyncio.run(scene())
+
+
+def test_a_row_that_cannot_be_true_holds_its_own_queue_and_no_other(dsn: str) -> None:
+    async def scene() -> None:
+        await prepare(dsn)
+        await execute(
+            dsn,
+            "UPDATE queueworker.queue_counter SET service_sum_s = 'NaN' WHERE queue_id = "
+            "(SELECT id FROM queueworker.queue WHERE name = 'queue-01')",
+        )
+        for queue in ("queue-01", "queue-02"):
+            await enqueue(dsn, 100, queue)
+        async with looping(dsn, assignments(dsn)) as (_, reports):
+            good = await reports.next(key="default/queue-02")
+            bad = await reports.next(key="default/queue-01")
+
+        assert good.decision is not None
+        assert good.decision.desired > 0
+        assert bad.decision is not None
+        assert bad.decision.desired == 0
+        assert "service_sum_s is nan" in bad.facts[Fact.METRICS_UNAVAILABLE]
 
     asyncio.run(scene())
 

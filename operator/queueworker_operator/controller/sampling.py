@@ -33,7 +33,10 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
     if reading.trouble is not None:
         return Sampled(facts={fact_of(reading.trouble): str(reading.trouble)})
     queues = watch.assignment.queues
-    known = reading.lags.rows
+    known, refused = reading.lags.rows, reading.lags.refused
+    for queue in queues:
+        if queue in refused:
+            return Sampled(facts={fact_of(refused[queue]): str(refused[queue])})
     lags = tuple(reading.lags.of(queue) for queue in queues if queue in known)
     facts = missing_fact(tuple(queue for queue in queues if queue not in known))
     if lags:

@@ -37,9 +37,9 @@ def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Wa
 
 def seen(watch: Watch, reading: Reading, at_s: float, may_write: bool) -> Seen | None:
     """Give what a step looks at; None when it cannot be compared."""
-    if reading.trouble is not None:
-        return None
     queues = watch.assignment.queues
+    if reading.trouble is not None or not reading.lags.refused.keys().isdisjoint(queues):
+        return None
     rows = [reading.lags.rows.get(queue) for queue in queues]
     revisions = tuple(None if row is None else row.revision for row in rows)
     if 0 in revisions:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol
 
+from queueworker_operator.errors import LagUnavailable
+
 
 class Wake(IntEnum):
     """How much a wake-up matters: `URGENT` is work in a queue that no worker serves."""
@@ -55,10 +57,14 @@ class QueueLag:
 
 @dataclass(frozen=True, slots=True)
 class Lags:
-    """The rows of one read at `at_s`; those that told nothing new may have an earlier time."""
+    """The rows of one read at `at_s`; those that told nothing new may have an earlier time.
+
+    `refused` are the queues whose row cannot be true: nothing is known about them.
+    """
 
     at_s: float = 0.0
     rows: Mapping[str, QueueLag] = field(default_factory=dict)
+    refused: Mapping[str, LagUnavailable] = field(default_factory=dict)
 
     def of(self, queue: str) -> QueueLag:
         """Give a row with the time of the read."""
@@ -85,7 +91,7 @@ class LagSource(Protocol):
     """One database. Every call has a deadline and raises `LagUnavailable` when it cannot answer."""
 
     async def look(self, queues: Sequence[str]) -> Lags:
-        """Read all `queues` in one query; a queue that does not exist yet is left out."""
+        """Read all `queues` in one query; a queue that does not exist yet is in neither part."""
 
     async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
         """List the live workers of `queues`; called only while a scale-in is under way."""

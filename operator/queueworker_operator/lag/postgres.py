@@ -44,18 +44,31 @@ class PostgresLag:
         self._listening: asyncio.Task[None] | None = None
 
     async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
-        """Read all `queues`, each row with the time of the read."""
+        """Read all `queues`, each row with the time of the read.
+
+        Raises:
+            LagUnavailable: the database does not answer, or a row cannot be true.
+        """
         lags = await self.look(queues)
+        for refusal in lags.refused.values():
+            raise refusal
         return {queue: lags.of(queue) for queue in lags.rows}
 
     async def look(self, queues: Sequence[str]) -> Lags:
-        """Read all `queues` in one query; a queue that does not exist yet is left out."""
+        """Read all `queues` in one query; a row that cannot be true is the loss of its queue alone."""
         self._watched = frozenset(queues)
         found = await self._database.fetch("queue_lag", {"queues": list(queues)})
-        self._lags = {row["queue"]: self._lag(row) for row in found}
-        self._rows = {row["queue"]: row for row in found}
-        at_s = max((rows.amount(row["queue"], "at_s", row["at_s"]) for row in found), default=0.0)
-        return Lags(at_s, self._lags)
+        at_s = max((rows.amount("the database", "at_s", row["at_s"]) for row in found), default=0.0)
+        lags: dict[str, QueueLag] = {}
+        refused: dict[str, LagUnavailable] = {}
+        for row in found:
+            try:
+                lags[row["queue"]] = self._lag(row)
+            except LagUnavailable as exc:
+                refused[row["queue"]] = exc
+        self._lags = lags
+        self._rows = {row["queue"]: row for row in found if row["queue"] in lags}
+        return Lags(at_s, lags, refused)
 
     async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
         """List the live workers of `queues`."""
