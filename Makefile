@@ -44,7 +44,7 @@ bench-drain: venv ## drain 1 and 2 processes beside PGQueuer and Graphile Worker
 bench-full: venv ## every scenario at full length, for the page (3.5 hours; interrupted, it goes on where it was)
 	@$(BIN)/python -m benchmarks drain --rivals $(RIVALS) --tunings best,default --skip-done
 	@for name in enqueue latency steady; do $(BIN)/python -m benchmarks $$name --rivals $(RIVALS) --skip-done || exit 1; done
-	@for name in snapshot flat lag recovery restarts memory; do $(BIN)/python -m benchmarks $$name --skip-done || exit 1; done
+	@for name in snapshot flat lag recovery restarts memory reaction bulkhead footprint; do $(BIN)/python -m benchmarks $$name --skip-done || exit 1; done
 	@$(BIN)/python -m benchmarks page
 
 bench-keda: venv tools ## the operator beside real KEDA and the HPA on fake nodes (15 minutes, once 15 more to build KEDA; JSON=FILE)

@@ -29,6 +29,8 @@ no-op handler; the same batch policy. The runs alternate between all systems; ta
 SQL, asked by another connection, finds it completed; each run then checks that as many handlers ran. CPU is that of the
 workers and of all of Postgres, from `/proc`; WAL is that of enqueue and run together. *Foreign load* is the share of all cores that
 other processes used meanwhile: above 10 % a figure is not to be quoted. Ratios hold better than rates: the machine's speed moves.
+The operator's scenarios (`reaction`, `bulkhead`, `footprint`) run `queueworker-operator run` against a real API server (etcd and kube-apiserver
+on loopback, built by `make tools`) and real databases, without pods.
 """
 REST = """
 ## {title}

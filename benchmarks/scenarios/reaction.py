@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.cluster import Cluster, queue_worker, running_cluster, secret
-from benchmarks.cpu import machine_busy_s
 from benchmarks.figures import waits_ms
 from benchmarks.operated import running_operator
 from benchmarks.running import Site, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
 from benchmarks.server import Server
+from benchmarks.span import Meter, foreign_load
 from benchmarks.systems import System
 
 BURSTS, JOBS, REPLICAS, SEED = 200, 1_000, 100, 7
@@ -64,9 +64,10 @@ def time_bursts(
     cluster: Cluster, bursts: Sequence[tuple[Site, str, str]], seconds: float
 ) -> Sample:
     """Commit bursts (where, queue, Deployment) at random moments, and wait for each answer."""
-    chance, waits_s, loads, writes = random.Random(SEED), [], [], 0  # noqa: S311
+    chance, waits_s, writes = random.Random(SEED), [], 0  # noqa: S311
+    meter = Meter(bursts[0][0].server, bursts[0][0].conn)
+    before = meter.read()
     for place, queue, name in bursts:
-        busy_s, begun_s = machine_busy_s(), time.monotonic()
         time.sleep(chance.uniform(0.2, 1.8) * seconds / len(bursts))
         with place.conn.transaction():
             place.conn.execute(ENQUEUE, (queue, JOBS))
@@ -74,12 +75,14 @@ def time_bursts(
         waits_s.append(cluster.await_replicas(name, REPLICAS, WITHIN_S) - committed_s)
         writes += sum(change.name == name for change in cluster.changes)
         place.conn.execute(CLEAR, (queue,))  # else it is counted and swept for all the others
-        loads.append((machine_busy_s() - busy_s) / (time.monotonic() - begun_s))
+    after = meter.read()
+    busy_s = after.machine_s - before.machine_s
     return {
         **waits_ms(waits_s),
         "writes_per_burst": round(writes / len(bursts), 2),
         "bursts_per_s": round(len(bursts) / seconds, 2),
-        "busy_cores": round(sum(loads) / len(loads), 2),
+        "busy_cores": round(busy_s / (after.at_s - before.at_s), 2),
+        "foreign_load": foreign_load(before, after),
         "each_ms": [round(wait_s * 1000, 1) for wait_s in waits_s],
     }
 
