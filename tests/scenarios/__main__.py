@@ -31,10 +31,10 @@ KEPT = Path(".cache/scenarios.jsonl")
 
 
 def tasks(hours: float) -> Iterator[Task]:
-    """Give every scenario at the settings that its goals speak of, by setting, rivals first."""
+    """Give every scenario at the settings that its goals speak of, ours first, then by setting."""
     order = list(SETTINGS_BY_NAME)
     yield from sorted(
-        all_tasks(hours), key=lambda task: (not task.rivals, order.index(task.setting.name))
+        all_tasks(hours), key=lambda task: (task.rivals, order.index(task.setting.name))
     )
 
 

@@ -49,7 +49,7 @@ def rows_of(measured: Sequence[Measured]) -> list[Row]:
 
 def ordinary(results: Results, setting: str) -> Iterable[Row]:
     """Judge lateness, cost against each rival and calm, on the workloads of JUDGE."""
-    judged = [one for one in results.of("ordinary", setting, Part.JUDGE) if one.figures.get("keda")]
+    judged = results.of("ordinary", setting, Part.JUDGE)
     tuned = results.of("ordinary", setting, Part.TUNE)
     if not judged:
         return
@@ -64,8 +64,9 @@ def ordinary(results: Results, setting: str) -> Iterable[Row]:
         "keda-300": ("against the best KEDA in hindsight, window 300 s", 0.90 if buffered else 0.95),
         "keda-any": ("against the best KEDA in hindsight, any window, two triggers", 1.05),
     }  # fmt: skip
-    for rival, (goal, most) in costs.items():
-        yield cost(goal, setting, judged, rival, most)
+    compared = [one for one in judged if "keda" in one.figures]
+    for rival, (goal, most) in costs.items() if compared else ():
+        yield cost(goal, setting, compared, rival, most)
     events = mean(one.figures["dbc"].scale_events_per_hour for one in judged)
     most = 35.0 if buffered else 50.0
     yield Row(
@@ -117,7 +118,7 @@ def cost(goal: str, setting: str, judged: Sequence[Measured], rival: str, most: 
         goal=goal,
         setting=setting,
         bound=f"<= {most:.2f}x",
-        figure=f"{mean(ratios):.2f}x, highest {max(ratios):.2f}x (it is {later:.2f} % late)",
+        figure=f"{mean(ratios):.2f}x, highest {max(ratios):.2f}x, {len(judged)} workloads (it is {later:.2f} % late)",
         met=mean(ratios) <= most,
     )
 
@@ -176,6 +177,7 @@ def saturation(results: Results) -> Iterable[Row]:
             figure=f"<= 1.5x in {near[0]}, <= 1.8x in {near[1]} of {len(over)}",
             met=near[0] * 23 >= 12 * len(over) and near[1] * 23 >= 19 * len(over),
         )
+    yield from pairs(results)
     honest = results.of("honest", BUFFERED)
     if honest:
         alarms = sum(one.saturated_s is not None for one in honest)
@@ -187,6 +189,23 @@ def saturation(results: Results) -> Iterable[Row]:
     ]
     if ends:
         yield plain("bottleneck over: cap off after", "<= 5 min", max(ends), " min", 5)
+
+
+def pairs(results: Results) -> Iterable[Row]:
+    """Show each saturation and each honest slow-down without and with the guard."""
+    for kind in ("saturated", "external", "honest"):
+        for one in results.of(kind, BUFFERED):
+            if one.unguarded is None:
+                continue
+            knee, ours, off = scenario_of(one.task.scenario).knee_pods, one.figures["dbc"], one.unguarded  # fmt: skip
+            pods = f"pods over the knee {one.unguarded_pods / knee:.2f} -> {one.pods / knee:.2f}; " if knee else ""  # fmt: skip
+            yield Row(
+                goal=f"guard off -> on: {one.task.scenario}",
+                setting=BUFFERED,
+                bound="<= 1.8x" if knee else "no later than off",
+                figure=f"{pods}cost {off.cost_ratio:.2f}x -> {ours.cost_ratio:.2f}x; late {100 * off.late_fraction:.2f} -> {100 * ours.late_fraction:.2f} %",
+                met=one.pods <= 1.8 * knee if knee else ours.late_fraction <= off.late_fraction,
+            )
 
 
 def plain(  # noqa: PLR0917 - a row of a table

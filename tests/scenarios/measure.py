@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.scenarios.catalogue import ALL, EXTERNAL_S, FAULT_S, OVERLOAD_S, Scenario
 
+from queueworker_operator.decision.model import Saturation
 from queueworker_operator.simulate.compare import cheapest, run_best
 from queueworker_operator.simulate.dbc import Dbc, Memory
 from queueworker_operator.simulate.keda import Keda
@@ -18,6 +19,7 @@ TARGETS = (0.4, 0.6, 0.8, 1.0, 1.5, 2.5)
 WINDOWS_S = (0.0, 60.0, 120.0, 300.0)
 RATE_TARGETS = (0.6, 0.8, 0.95)
 FORGIVEN = 0.01
+GUARDED = {"saturated", "external", "honest"}
 ANY, TWO = "depth", "rate"
 SETTLES_S = 600.0
 SATURATED = "Saturated"
@@ -60,7 +62,8 @@ class Measured:
     """Figures by policy; `pods` is the mean of ours in the window that counts.
 
     `saturated_s` are the first and the last second at which ours said so; `calm` is ours on the
-    same jobs without what disturbs them.
+    same jobs without the stuck ones; `unguarded` is ours without the guard against saturation, and
+    `unguarded_pods` its pods.
     """
 
     task: Task
@@ -68,6 +71,8 @@ class Measured:
     pods: float = 0.0
     saturated_s: tuple[float, float] | None = None
     calm: Figures | None = None
+    unguarded: Figures | None = None
+    unguarded_pods: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +106,30 @@ def measure(task: Task) -> Measured:
         return Measured(task=task, figures=rivals(case))
     ours = Watched(ours=Dbc(policy=case.policy))
     outcome = simulate(case.workload, case.conditions, ours)
-    calm = None
-    if scenario.kind in {"stuck", "saturated"}:
-        still = replace(case.conditions, stuck=(), curve=None)
-        calm = simulate(case.workload, still, Dbc(policy=case.policy)).figures
     start_s = outcome.moments[0].at_s
     heard = ours.heard
     epoch_s = 1_000_000.0 + start_s
-    return Measured(
+    measured = Measured(
         task=task,
         figures={"dbc": outcome.figures},
         pods=mean_pods(scenario, outcome),
         saturated_s=(heard[0] - epoch_s, heard[-1] - epoch_s) if heard else None,
-        calm=calm,
     )
+    return _beside(measured, scenario, case)
+
+
+def _beside(measured: Measured, scenario: Scenario, case: Case) -> Measured:
+    """Add what ours does without stuck jobs, or without the guard."""
+    if scenario.kind == "stuck":
+        still = replace(case.conditions, stuck=())
+        return replace(
+            measured, calm=simulate(case.workload, still, Dbc(policy=case.policy)).figures
+        )
+    if scenario.kind in GUARDED:
+        spend = Dbc(policy=replace(case.policy, saturation=Saturation.SPEND))
+        off = simulate(case.workload, case.conditions, spend)
+        return replace(measured, unguarded=off.figures, unguarded_pods=mean_pods(scenario, off))
+    return measured
 
 
 def rivals(case: Case) -> dict[str, Figures]:

@@ -65,13 +65,15 @@ class Kept:
 def from_json(found: dict[str, Any]) -> Measured:
     """Read one back."""
     task = found["task"] | {"setting": SETTINGS_BY_NAME[found["task"]["setting"]["name"]]}
-    heard, calm = found["saturated_s"], found["calm"]
+    heard, calm, unguarded = found["saturated_s"], found["calm"], found["unguarded"]
     return Measured(
         task=Task(**task),
         figures={name: Figures(**figures) for name, figures in found["figures"].items()},
         pods=found["pods"],
         saturated_s=(heard[0], heard[1]) if heard else None,
         calm=Figures(**calm) if calm else None,
+        unguarded=Figures(**unguarded) if unguarded else None,
+        unguarded_pods=found["unguarded_pods"],
     )
 
 
