@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from tests.scenarios.catalogue import ALL, ORDINARY, Part, Scenario
@@ -23,9 +24,19 @@ from queueworker_operator.simulate.policies import POLICIES
 from queueworker_operator.simulate.result import Figures
 
 HOURS = 0.5
-# Batches of up to 350 jobs on an idle queue: the first come before anything was learned.
+# The goals (docs/explanation/simulated-proof.md), mean over the workloads and most of any one.
+MEAN_LATE, MOST_LATE = 0.005, 0.015
+MEAN_COST_OF_KEDA, MOST_COST_OF_KEDA = 0.65, 0.80
+GOAL_EVENTS = 35.0
+# Exceptions. Half an hour is short: of `batches` three lumps of up to 350 jobs hit an idle queue
+# before anything was learned, and no controller that does not know them can start all in time.
 LATE_AT_FIRST = {"batches": 0.10}
-RESTLESS = {"switching-fast", "load-balancer", "switching", "tweets", "code-model", "spikes"}
+# The load itself changes its need of pods each minute or faster. At most every 20 s, then.
+RESTLESS = {"switching-fast", "load-balancer", "switching", "tweets", "code-model", "spikes", "short-spikes"}  # fmt: skip
+MOST_EVENTS = {True: 180.0, False: 2 * GOAL_EVENTS}
+MOST_REVERSALS = {True: 24.0, False: 12.0}
+# Sizes with a CV of 3 and more: the mean of two minutes swings, and the need of pods with it.
+UNEVEN = {"heavy-tail", "heavy-tail-slow", "two-kinds"}
 
 
 def named(scenarios: tuple[Scenario, ...]) -> list[str]:
@@ -56,11 +67,21 @@ def test_there_are_enough_workloads_and_both_sets_have_each_kind() -> None:
 def test_an_ordinary_workload_is_in_time_calm_and_cheaper_than_kedas_example(name: str) -> None:
     ours, keda = figures(name, "dbc", HOURS), figures(name, "keda", HOURS)
 
-    assert ours.late_fraction <= LATE_AT_FIRST.get(name, 0.015)
-    assert ours.pod_hours <= 0.8 * keda.pod_hours
-    assert ours.scale_events_per_hour <= (240 if name in RESTLESS else 110)
-    assert ours.reversals_per_hour <= (45 if name in RESTLESS else 25)
+    assert ours.late_fraction <= LATE_AT_FIRST.get(name, MOST_LATE)
+    assert ours.pod_hours <= MOST_COST_OF_KEDA * keda.pod_hours
+    assert ours.scale_events_per_hour <= MOST_EVENTS[name in RESTLESS]
+    assert ours.reversals_per_hour <= MOST_REVERSALS[name in RESTLESS | UNEVEN]
     assert ours.interrupted_jobs == 0
+
+
+def test_the_means_over_the_ordinary_workloads_keep_to_the_goals() -> None:
+    names = named(ORDINARY)
+    ours = [figures(name, "dbc", HOURS) for name in names]
+    keda = [figures(name, "keda", HOURS) for name in names]
+
+    known = [one.late_fraction for name, one in zip(names, ours, strict=True) if name not in LATE_AT_FIRST]  # fmt: skip
+    assert mean(known) <= MEAN_LATE
+    assert mean(a.pod_hours / b.pod_hours for a, b in zip(ours, keda, strict=True)) <= MEAN_COST_OF_KEDA  # fmt: skip
 
 
 def measured(name: str, *, hours: float = HOURS, setting: Setting = BUFFERED) -> Measured:

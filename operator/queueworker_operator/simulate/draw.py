@@ -1,6 +1,7 @@
 """PURE: draw a comparison as SVG: waits and pods over time, and cost against lateness."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from queueworker_operator.simulate.result import Moment, Outcome
@@ -11,7 +12,9 @@ from queueworker_operator.svg import (
     ORANGE,
     PALE,
     PANEL,
+    RIGHT,
     TIME_TICKS,
+    WIDTH,
     Frame,
     Panel,
     Places,
@@ -27,7 +30,8 @@ from queueworker_operator.svg import (
 )
 
 COLOURS = (BLUE, "#dc2626", "#f59e0b", "#a21caf", "#0891b2", GREEN)
-DOT = 6
+DOT, LETTER, LINE = 6, 7, 14
+Box = tuple[float, float, float, float]
 AXIS = 30
 
 
@@ -98,11 +102,50 @@ def _scatter(outcomes: Sequence[Outcome], top: float) -> list[str]:
         text(frame.x(hours), top + PANEL + 18, f"{hours:g} h", colour=PALE, anchor="middle")
         for hours in ticks(frame.until, TIME_TICKS)
     ]
-    for index, outcome in enumerate(outcomes):
-        colour = COLOURS[index % len(COLOURS)]
-        x = frame.x(outcome.figures.pod_hours)
-        y = frame.y(100 * outcome.figures.late_fraction)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{DOT}" fill="{colour}"/>')
-        # Names on three heights: policies that are not late at all would hide each other's.
-        parts.append(text(x + 9, y - 4 - 13 * (index % 3), outcome.policy, colour=colour))
+    dots = [
+        Dot(
+            x=frame.x(outcome.figures.pod_hours),
+            y=frame.y(100 * outcome.figures.late_fraction),
+            name=outcome.policy,
+            colour=COLOURS[index % len(COLOURS)],
+        )
+        for index, outcome in enumerate(outcomes)
+    ]
+    return parts + _named(dots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """One policy's place."""
+
+    x: float
+    y: float
+    name: str
+    colour: str
+
+
+def _named(dots: Sequence[Dot]) -> list[str]:
+    """Draw the dots, each name as near to its dot as others leave room, and a line to it."""
+    parts: list[str] = []
+    taken = [(dot.x - DOT, dot.y - DOT, dot.x + DOT, dot.y + DOT) for dot in dots]
+    for dot in sorted(dots, key=lambda dot: dot.x):
+        width = LETTER * len(dot.name)
+        left = min(dot.x + DOT + 3, WIDTH - RIGHT - width)
+        boxes = [
+            (left, dot.y - 1 - LINE * (level + 1), left + width, dot.y - 2 - LINE * level)
+            for level in range(len(dots) + 1)
+        ]
+        free = (box for box in boxes if not any(_meet(box, other) for other in taken))
+        box = next(free, boxes[0])
+        foot = box[3] - 2
+        taken.append(box)
+        if box != boxes[0]:
+            line = f'x1="{dot.x:.1f}" y1="{dot.y:.1f}" x2="{left:.1f}" y2="{foot - 3:.1f}"'
+            parts.append(f'<line {line} stroke="{dot.colour}" stroke-opacity="0.5"/>')
+        parts.append(f'<circle cx="{dot.x:.1f}" cy="{dot.y:.1f}" r="{DOT}" fill="{dot.colour}"/>')
+        parts.append(text(left, foot, dot.name, colour=dot.colour))
     return parts
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
