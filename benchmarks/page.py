@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import plot
 from benchmarks.machine import ROOT
+from benchmarks.result import told_load
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.systems import OURS
 from benchmarks.table import figure, names_of, ratio
@@ -128,12 +129,16 @@ def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _origin(result: Result) -> str:
     machine, load = result["machine"], result["foreign_load"]
-    warning = "" if load <= QUOTABLE_LOAD else "; **the machine was busy: not to be quoted**"
+    warning = (
+        ""
+        if load is None or load <= QUOTABLE_LOAD
+        else "; **the machine was busy: not to be quoted**"
+    )
     return (
         f"Commit {result['commit']}, {result['at'][:10]}, {result['repeats']} alternating runs,"
         f" PostgreSQL {result['postgres']['version']}, Python {machine['python']},"
         f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB;"
-        f" foreign load up to {load:.0%}{warning}."
+        f" {told_load(load)}{warning}."
     )
 
 

@@ -1,7 +1,7 @@
 """The result of a scenario as JSON: one row a case, every run kept."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from benchmarks.scenario import Case, Sample
 
@@ -48,11 +48,16 @@ def range_of(samples: Sequence[Sample], name: str) -> list[float]:
     return [min(values), max(values)]
 
 
-def worst_foreign_load(rows: Sequence[Row]) -> float:
-    """Give the largest foreign load of any run."""
-    loads = [0.0]
+def worst_foreign_load(rows: Sequence[Row]) -> float | None:
+    """Give the largest foreign load of any run; None where no run measured it."""
+    loads = []
     for row in rows:
         runs = row["runs"]
         if isinstance(runs, list):
-            loads += [run.get("foreign_load", 0.0) for run in runs if isinstance(run, Mapping)]
-    return max(loads)
+            loads += [run["foreign_load"] for run in runs if "foreign_load" in run]
+    return max(loads, default=None)
+
+
+def told_load(load: float | None) -> str:
+    """Say how busy others kept the machine."""
+    return "foreign load not measured" if load is None else f"foreign load up to {load:.0%}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.result import told_load
 from benchmarks.systems import OURS
 
 Rows = Sequence[Mapping[str, Any]]
@@ -25,7 +26,7 @@ def table(result: Mapping[str, Any]) -> str:
     ]
     note = (
         f"{result['scenario']}: medians of {result['repeats']} alternating runs, commit"
-        f" {result['commit']}, foreign load up to {result['foreign_load']:.0%}"
+        f" {result['commit']}, {told_load(result['foreign_load'])}"
     )
     return "\n".join([note, *texts])
 

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from benchmarks.result import row_of
+from benchmarks.result import row_of, worst_foreign_load
 from benchmarks.scenario import Case
 from benchmarks.systems import System, Tuning
 from benchmarks.systems.system import Command
@@ -30,7 +30,7 @@ def system(name: str, tuning: Tuning = Tuning.BEST) -> System:
     )
 
 
-def result(*rows: dict[str, object], foreign_load: float = 0.02) -> dict[str, Any]:
+def result(*rows: dict[str, object], foreign_load: float | None = 0.02) -> dict[str, Any]:
     return {
         "scenario": "drain",
         "rows": list(rows),
@@ -107,3 +107,10 @@ def test_only_what_was_measured_has_a_section_and_the_rest_its_command(tmp_path:
     assert "| `python -m benchmarks drain` |" not in measured
     assert "| `python -m benchmarks latency` |" in measured
     assert "Not measured" not in empty + measured
+
+
+def test_a_load_that_nobody_measured_is_not_shown_as_none_at_all(tmp_path: Path) -> None:
+    rows = [drained("cron", 10)]
+
+    assert worst_foreign_load(rows) is None
+    assert "foreign load not measured." in write(tmp_path, result(*rows, foreign_load=None))
