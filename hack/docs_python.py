@@ -82,6 +82,8 @@ def _signature(name: str, thing: object) -> str:
     signature = inspect.signature(thing)
     kept = [p for p in signature.parameters.values() if p.name != "self"]
     text = str(signature.replace(parameters=kept)).replace("*misplaced: Never, ", "*, ")
+    # An annotation that is a text, so that its module is not imported, is shown as the others are.
+    text = re.sub(r": '([^']*)'(?=[ ,)])", r": \1", text)
     for pattern, shorter in ANNOTATIONS:
         text = re.sub(pattern, shorter, text)
     prefix = "await " if inspect.iscoroutinefunction(thing) else ""
