@@ -3,6 +3,9 @@
 The times are client-go's: a lease lasts 15 s, is renewed every 2 s, and its holder stops writing
 10 s after the start of its last successful renewal, by its own monotonic clock. The 5 s between
 are longer than any write's deadline, so a late write ends before the next holder's first.
+
+A standby looks each 0.5 s, and when the lease is over: it follows a dead holder after 15.5 s at
+most. A container that was restarted follows itself at once: its pod runs one at a time.
 """
 
 import asyncio
@@ -28,19 +31,21 @@ LEASE_NAME = "queueworker-operator"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long a lease lasts, when its holder gives up, how often it is renewed."""
+    """How long a lease lasts, when its holder gives up, how often it is renewed and looked at."""
 
     lease_s: float = 15.0
     deadline_s: float = 10.0
     retry_s: float = 2.0
+    look_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The record as it last changed, and when we saw it change (monotonic)."""
+    """The record as it last changed, when we saw it change (monotonic), how long it holds."""
 
     record: tuple[object, ...] = ()
     at_s: float = 0.0
+    lasts_s: float = 0.0
 
 
 class Leader:
@@ -49,9 +54,10 @@ class Leader:
     Args:
         client: The API server.
         namespace: Where the Lease lives.
-        identity: Unique for this process.
+        identity: Unique for this process: the name of its pod or host, `_`, and what no other has.
         clock: Monotonic seconds.
-        pace: The three times.
+        pace: The times.
+        pod: The pod's name, if it is known to run one such process at a time.
     """
 
     def __init__(
@@ -62,12 +68,14 @@ class Leader:
         identity: str,
         clock: Callable[[], float],
         pace: Pace | None = None,
+        pod: str | None = None,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._identity = identity
         self._clock = clock
         self._pace = pace or Pace()
+        self._pod = pod
         self._valid_until_s = float("-inf")
         self._seen = Seen()
         self.holder = ""
@@ -83,7 +91,14 @@ class Leader:
             await self._attempt()
             if self.may_write() != was_leader:
                 logger.info("leader" if self.may_write() else "standby; holder is %s", *self._who())
-            await asyncio.sleep(self._pace.retry_s)
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Renew every `retry_s`; a standby looks more often, and once more when the lease ends."""
+        if self.may_write():
+            return self._pace.retry_s
+        left_s = self._seen.at_s + self._seen.lasts_s - self._clock()
+        return min(self._pace.look_s, left_s) if left_s > 0 else self._pace.look_s
 
     async def release(self) -> None:
         """Give the Lease back: a standby takes it within its next retry."""
@@ -122,7 +137,7 @@ class Leader:
             return True
         spec = lease.get("spec") or {}
         self._watch(spec)
-        if not self._is_free(spec):
+        if not self._is_free():
             self._valid_until_s = float("-inf")
             return False
         lease["spec"] = self._next_spec(spec)
@@ -133,14 +148,18 @@ class Leader:
         """Note a change; a skewed clock of the holder's is of no account."""
         record = tuple(spec.get(field) for field in ("holderIdentity", "renewTime", "acquireTime"))
         if record != self._seen.record:
-            self._seen = Seen(record=record, at_s=self._clock())
+            lasts_s = float(spec.get("leaseDurationSeconds") or self._pace.lease_s)
+            self._seen = Seen(record=record, at_s=self._clock(), lasts_s=lasts_s)
         self.holder = str(spec.get("holderIdentity") or "")
 
-    def _is_free(self, spec: dict[str, Any]) -> bool:
-        if self.holder in ("", self._identity):
+    def _is_free(self) -> bool:
+        if self.holder in ("", self._identity) or self._was_here():
             return True
-        lasts_s = float(spec.get("leaseDurationSeconds") or self._pace.lease_s)
-        return self._clock() - self._seen.at_s >= lasts_s
+        return self._clock() - self._seen.at_s >= self._seen.lasts_s
+
+    def _was_here(self) -> bool:
+        """Tell whether the holder was this pod's container before: it ended before we began."""
+        return self._pod is not None and self.holder.rpartition("_")[0] == self._pod
 
     def _next_spec(self, spec: dict[str, Any]) -> dict[str, Any]:
         mine = spec.get("holderIdentity") == self._identity

@@ -13,7 +13,7 @@ from tests.support.mail import Place
 from queueworker_operator.kube import Client, Credentials, find_credentials
 from queueworker_operator.leader import LEASE_NAME, Leader, Pace
 
-FAST = Pace(lease_s=2.0, deadline_s=1.2, retry_s=0.2)
+FAST = Pace(lease_s=2.0, deadline_s=1.2, retry_s=0.2, look_s=0.2)
 
 
 @pytest.fixture
@@ -25,9 +25,16 @@ def credentials(place: Place) -> Credentials:
     return find_credentials({"KUBECONFIG": str(place.server.kubeconfig)})
 
 
-def candidate(client: Client, place: Place, identity: str) -> Leader:
+def candidate(
+    client: Client, place: Place, identity: str, *, pace: Pace = FAST, pod: str | None = None
+) -> Leader:
     return Leader(
-        client, namespace=place.namespace, identity=identity, clock=time.monotonic, pace=FAST
+        client,
+        namespace=place.namespace,
+        identity=identity,
+        clock=time.monotonic,
+        pace=pace,
+        pod=pod,
     )
 
 
@@ -86,6 +93,39 @@ def test_a_dead_leader_is_followed_after_its_lease_and_never_earlier(place: Plac
             return waited_s
 
     assert FAST.lease_s <= asyncio.run(scenario()) < FAST.lease_s + 2
+
+
+def test_a_standby_looks_as_soon_as_the_lease_ends(place: Place) -> None:
+    """However rarely it looks meanwhile."""
+    rare = Pace(lease_s=2.0, deadline_s=1.2, retry_s=30.0, look_s=1.9)
+
+    async def scenario() -> float:
+        async with Client(credentials(place)) as client:
+            dead = candidate(client, place, "dead")
+            async with running(dead):
+                await until(dead, leads=True)
+            async with running(candidate(client, place, "heir", pace=rare)) as heir:
+                return await until(heir, leads=True)
+
+    assert rare.lease_s <= asyncio.run(scenario()) < 2 * rare.look_s
+
+
+def test_a_restarted_container_follows_itself_at_once(place: Place) -> None:
+    async def scenario() -> tuple[float, bool]:
+        async with Client(credentials(place)) as client:
+            killed = candidate(client, place, "operator-7f9_1", pod="operator-7f9")
+            async with running(killed):
+                await until(killed, leads=True)
+            other = candidate(client, place, "operator-7f_3", pod="operator-7f")
+            await other._attempt()
+            restarted = candidate(client, place, "operator-7f9_2", pod="operator-7f9")
+            async with running(restarted):
+                return await until(restarted, leads=True), other.may_write()
+
+    waited_s, is_stolen = asyncio.run(scenario())
+
+    assert waited_s < FAST.lease_s / 2
+    assert not is_stolen
 
 
 def test_a_leader_cut_off_from_the_api_server_stops_at_its_deadline(place: Place) -> None:

@@ -105,6 +105,7 @@ def candidate(settings: Settings, credentials: Credentials, client: Client) -> L
         namespace=settings.leader_namespace or credentials.namespace,
         identity=f"{settings.identity or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
         clock=CLOCK,
+        pod=settings.identity,
     )
 
 
