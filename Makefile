@@ -19,7 +19,7 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
 test: venv lint ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
-	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault" $(TESTS)
+	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes" $(TESTS)
 
 simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour alone on 2 cores; cut short it goes on where it was; JSON=FILE keeps the figures)
 	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)

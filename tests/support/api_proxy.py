@@ -180,7 +180,11 @@ class ApiProxy:
     ) -> web.StreamResponse:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in NOT_PASSED_ON}
         async with self._session.request(
-            seen.method, self._server.url + request.path_qs, headers=headers, data=seen.body
+            seen.method,
+            self._server.url + request.path_qs,
+            headers=headers,
+            data=seen.body or None,
+            skip_auto_headers=["Content-Type", "Accept-Encoding"],
         ) as upstream:
             kept = {k: v for k, v in upstream.headers.items() if k.lower() not in NOT_PASSED_ON}
             if seen.is_watch:

@@ -6,6 +6,7 @@ image, for a dozen calls. kopf brings aiohttp anyway.
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,6 +27,7 @@ JSON = "application/json"
 PAGE = 500
 DEADLINE_S = 4.0  # shorter than what a lease lasts beyond its holder (see leader.py)
 CONNECT_S = 5.0
+MOST_HELD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +46,15 @@ class Client:
     """One session with one API server.
 
     Every call raises AccessDenied, ObjectMissing, ObjectChanged (409) or ClusterUnavailable
-    (429, 5xx, no answer in time), and nothing else.
+    (429, 5xx, no answer in time), and nothing else. What was answered with a Retry-After is not
+    asked again before.
     """
 
     def __init__(self, credentials: Credentials, *, deadline_s: float = DEADLINE_S) -> None:
         self._credentials = credentials
         self._deadline_s = deadline_s
         self._session: aiohttp.ClientSession | None = None
+        self._held_until_s: dict[tuple[str, str], float] = {}
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=20)
@@ -98,6 +102,7 @@ class Client:
     async def _sent(self, call: Call) -> dict[str, Any]:
         if self._session is None:
             raise ClusterUnavailable("the session with the Kubernetes API is closed")
+        self._check_held(call)
         headers = {"Accept": JSON}
         if token := self._credentials.bearer():
             headers["Authorization"] = f"Bearer {token}"
@@ -115,8 +120,25 @@ class Client:
         ):
             text = await response.text()
             if response.status >= 400:  # noqa: PLR2004 an HTTP error
+                self._hold(call, response.headers.get("Retry-After", ""))
                 raise _error(call, response.status, text)
             return _decoded(text)
+
+    def _hold(self, call: Call, retry_after: str) -> None:
+        """Note how long the server wants to be spared this call; only seconds are understood."""
+        if retry_after.isdecimal():
+            wait_s = min(float(retry_after), MOST_HELD_S)
+            self._held_until_s[call.method, call.path] = time.monotonic() + wait_s
+
+    def _check_held(self, call: Call) -> None:
+        now_s = time.monotonic()
+        self._held_until_s = {k: until for k, until in self._held_until_s.items() if until > now_s}
+        until_s = self._held_until_s.get((call.method, call.path), now_s)
+        if until_s > now_s:
+            raise ClusterUnavailable(
+                f"the Kubernetes API asked to wait {until_s - now_s:.0f} s longer before the next "
+                f"{call.verb} of {call.what}"
+            )
 
 
 def _decoded(text: str) -> dict[str, Any]:

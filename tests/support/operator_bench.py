@@ -1,0 +1,296 @@
+"""The operator as processes between two proxies, and the history of all that it wrote.
+
+One proxy stands before the API server, one before Postgres. `check` judges the history.
+"""
+
+import contextlib
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+from tests.support.api_proxy import ApiProxy, Seen
+from tests.support.fault_proxy import FaultProxy, socket_of, through
+from tests.support.history.operator import Broken, Recorded, Story, Write, check
+from tests.support.mail import Place, secret
+from tests.support.operator_process import (
+    Operator,
+    command,
+    environment,
+    kubeconfig_of_account,
+)
+from tests.support.postgres import Connection
+from tests.support.tools import tool_path
+from tests.support.waiting import wait_until
+
+from queueworker_operator.controller.record import replay
+
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
+MANAGER = "queueworker-operator"
+DECISIONS = "SELECT extract(epoch FROM decided_at)::float8, name, record FROM queueworker.decision ORDER BY id"
+ENQUEUE = "SELECT queueworker.enqueue_many(%s, 'send', array_fill('{}'::jsonb, ARRAY[%s]))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A Deployment's replicas from one version on."""
+
+    name: str
+    at_s: float
+    replicas: int
+    version: int
+    is_ours: bool
+
+
+class SizeWatch:
+    """Follows the replicas of all Deployments of a namespace, not by way of a proxy."""
+
+    def __init__(self, place: Place) -> None:
+        self.sizes: list[Size] = []
+        self.now: dict[str, int] = {}
+        path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments?watch=true"
+        self._kubectl = subprocess.Popen(
+            [tool_path("kubectl"), f"--kubeconfig={place.server.kubeconfig}", "get", "--raw", path],
+            stdout=subprocess.PIPE,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def stop(self) -> None:
+        self._kubectl.terminate()
+        self._kubectl.wait()
+        self._reader.join(5)
+
+    def _read(self) -> None:
+        assert self._kubectl.stdout is not None
+        with self._kubectl.stdout as lines:
+            for line in lines:
+                self._take(json.loads(line))
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        body = event["object"]
+        if event["type"] == "DELETED":
+            self.now.pop(body["metadata"]["name"], None)
+        elif event["type"] in ("ADDED", "MODIFIED"):
+            name, replicas = body["metadata"]["name"], body["spec"]["replicas"]
+            if self.now.get(name) != replicas:
+                size = Size(
+                    name=name,
+                    at_s=time.time(),
+                    replicas=replicas,
+                    version=int(body["metadata"]["resourceVersion"]),
+                    is_ours=_owner(body) == MANAGER,
+                )
+                self.sizes.append(size)
+            self.now[name] = replicas
+
+
+def _owner(body: Mapping[str, Any]) -> str:
+    """Name who owns `spec.replicas`: the manager that wrote it last."""
+    for entry in body["metadata"].get("managedFields", ()):
+        if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {}):
+            return str(entry["manager"])
+    return ""
+
+
+@dataclass(slots=True, kw_only=True)
+class OperatorBench:
+    """Operators of one namespace; use it as a context."""
+
+    place: Place
+    dsn: str
+    folder: Path
+    api: ApiProxy
+    database: FaultProxy
+    sizes: SizeWatch
+    conn: Connection
+    started: list[tuple[Operator, ApiProxy, float]] = field(default_factory=list)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for operator, _api, _at_s in self.started:
+            self.end(operator)
+        self.sizes.stop()
+        self.stack.close()
+
+    @property
+    def secret(self) -> dict[str, Any]:
+        """The Secret that leads through the database's proxy."""
+        return secret(through(self.dsn, self.database))
+
+    def start(
+        self, pod: str = "operator-0", api: ApiProxy | None = None, **environ: str
+    ) -> Operator:
+        """Start an operator in a pod of that name, and wait until it is ready."""
+        operator = self.spawn(pod, api, **environ)
+        wait_until(
+            lambda: "operator ready" in operator.log.read_text() or not is_alive(operator),
+            within_s=READY_WITHIN_S,
+            what="the operator is ready",
+            every_s=0.02,
+        )
+        assert is_alive(operator), operator.log.read_text()[-3000:]
+        return operator
+
+    def spawn(
+        self, pod: str = "operator-0", api: ApiProxy | None = None, **environ: str
+    ) -> Operator:
+        """Start an operator and do not wait."""
+        api = api or self.api
+        number = len(self.started)
+        home = self.folder / f"operator-{number}"
+        home.mkdir()
+        server = replace(self.place.server, url=api.url)
+        kubeconfig = kubeconfig_of_account(server, self.place.namespace, home)
+        log = home / "log"
+        environ = {"QUEUEWORKER_OPERATOR_POD_NAME": pod, **environ}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command("run", "--port", "0"),
+                stdout=output,
+                stderr=output,
+                env=dict(environment(kubeconfig, **environ)),
+            )
+        operator = Operator(process=process, log=log)
+        self.started.append((operator, api, time.time()))
+        return operator
+
+    def another_way(self) -> ApiProxy:
+        """Give a proxy of its own to the API server, for a second operator."""
+        return self.stack.enter_context(ApiProxy(self.place.server))
+
+    def end(self, operator: Operator) -> None:
+        """Stop an operator in order, if it still runs; nothing may be left of it."""
+        if is_alive(operator):
+            operator.process.terminate()
+        try:
+            operator.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            operator.process.kill()
+            operator.process.wait()
+            raise AssertionError(f"not stopped: {operator.log.read_text()[-3000:]}") from None
+
+    def enqueue(self, count: int, queue: str = "mail") -> float:
+        """Enqueue jobs; give the time of the commit (epoch seconds)."""
+        self.conn.execute(ENQUEUE, (queue, count))
+        return time.time()
+
+    def ask(self, replicas: int, name: str = "mail") -> None:
+        """Set the replicas of a QueueWorker by hand, as `kubectl scale` does."""
+        self.place.kubectl("scale", f"queueworker/{name}", f"--replicas={replicas}")
+
+    def await_replicas(
+        self, count: int, *, within_s: float = 10.0, name: str = "mail-worker"
+    ) -> float:
+        """Wait until the API server has these replicas; give the seconds waited."""
+        began_s = time.monotonic()
+        wait_until(
+            lambda: self.sizes.now.get(name) == count,
+            within_s=within_s,
+            what=f"{name} has {count} replicas (now {self.sizes.now.get(name)})",
+            every_s=0.02,
+        )
+        return time.monotonic() - began_s
+
+    def await_leader(self, operator: Operator, *, within_s: float = 20.0) -> float:
+        """Wait until an operator holds the Lease; give the seconds waited."""
+        began_s = time.monotonic()
+        wait_until(
+            lambda: any(line["message"] == "leader" for line in operator.lines()),
+            within_s=within_s,
+            what="it leads",
+            every_s=0.02,
+        )
+        return time.monotonic() - began_s
+
+    def check(self, **more: Any) -> list[Broken]:
+        """Give the promises of O1 to O7 that were broken so far."""
+        return check(self.story(**more), lambda record: replay(record).desired)
+
+    def story(self, **more: Any) -> Story:
+        """Collect what the API server, the proxies and the database saw."""
+        listed = json.loads(self.place.kubectl("get", "queueworkers", "-o", "json"))["items"]
+        targets, bounds = {}, {}
+        for body in listed:
+            spec, key = body["spec"], f"{self.place.namespace}/{body['metadata']['name']}"
+            targets[key] = f"{self.place.namespace}/{spec['scaleTargetRef']['name']}"
+            bounds[targets[key]] = (spec["minReplicas"], spec["maxReplicas"])
+        decisions = [
+            Recorded(target=targets[key], at_s=at_s, record=record)
+            for at_s, key, record in self.conn.execute(DECISIONS)
+            if key in targets
+        ]
+        given = {"writes": self.writes(), "decisions": decisions, "bounds": bounds}
+        return Story(**(given | more))
+
+    def writes(self) -> list[Write]:
+        """Give what operators wrote to `/scale`, in the API server's order."""
+        asked = {version_of(seen): (seen, api) for api in self._ways() for seen in api.scales()}
+        before: dict[str, int] = {}
+        found = []
+        for size in tuple(self.sizes.sizes):
+            if size.is_ours and size.version in asked:
+                seen, api = asked[size.version]
+                found.append(
+                    Write(
+                        target=f"{self.place.namespace}/{size.name}",
+                        at_s=size.at_s,
+                        before=before.get(size.name, 0),
+                        replicas=size.replicas,
+                        version=size.version,
+                        base=int(json.loads(seen.body)["metadata"].get("resourceVersion") or 0),
+                        writer=self._writer(seen, api),
+                    )
+                )
+            before[size.name] = size.replicas
+        return found
+
+    def _ways(self) -> list[ApiProxy]:
+        return list({id(api): api for _, api, _ in self.started}.values())
+
+    def _writer(self, seen: Seen, api: ApiProxy) -> str:
+        """Name the process: the last one that was started on this way before."""
+        numbers = [
+            number
+            for number, (_, way, at_s) in enumerate(self.started)
+            if way is api and at_s <= seen.at_s
+        ]
+        return f"operator {numbers[-1]}"
+
+
+def version_of(seen: Seen) -> int:
+    """Give the version that an accepted write to `/scale` made."""
+    return int(json.loads(seen.answer)["metadata"]["resourceVersion"])
+
+
+def is_alive(operator: Operator) -> bool:
+    return operator.process.poll() is None
+
+
+@contextlib.contextmanager
+def operator_bench(place: Place, dsn: str, folder: Path) -> Iterator[OperatorBench]:
+    """Make a bench for a namespace whose rights are granted."""
+    with (
+        ApiProxy(place.server) as api,
+        FaultProxy(socket_of(dsn)) as database,
+        psycopg.connect(dsn, autocommit=True) as conn,
+        OperatorBench(
+            place=place,
+            dsn=dsn,
+            folder=folder,
+            api=api,
+            database=database,
+            sizes=SizeWatch(place),
+            conn=conn,
+        ) as bench,
+    ):
+        yield bench
