@@ -15,10 +15,12 @@ from benchmarks.keda.api import Body
 from benchmarks.keda.crash import crash
 from benchmarks.keda.reaction import reaction
 from benchmarks.keda.scale_in import scale_in
+from benchmarks.keda.trace import trace
 
 SCENARIOS: dict[str, Callable[[argparse.Namespace], Body]] = {
     "reaction": lambda given: reaction(given.bursts, given.rounds, say),
     "scale-in": lambda given: scale_in(given.removals, given.minutes * 60, say),
+    "trace": lambda given: trace(given.minutes, given.delay, say),
     "crash": lambda given: crash(given.kills, say),
 }
 RESULTS = Path(__file__).parents[1] / "results" / "keda.json"
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="OUT")
     parser.add_argument("--removals", type=int, default=1000, metavar="PODS")
     parser.add_argument("--minutes", type=float, default=8, help="at most (8)")
+    parser.add_argument("--delay", type=float, default=15, help="start-up of the pods, s (15)")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--bursts", type=int, default=200, help="to queues of ours (200)")
     parser.add_argument("--rounds", type=int, default=12, help="to queues of each rival (12)")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.keda import ledger
+from benchmarks.keda.agreement import agreement
 from benchmarks.keda.pool import Removal
 from benchmarks.keda.reaction import Burst, reached_s
 from benchmarks.keda.resources import Queue, Scaler, queue_worker, scaled_object
@@ -75,3 +76,15 @@ def test_a_worker_tells_what_it_runs(tmp_path: Path) -> None:
 
     assert task.name == "work"
     assert shared(tmp_path)[seat.number] == 0
+
+
+def test_the_model_is_compared_second_by_second_at_its_best_phases() -> None:
+    queue = Queue(name="mail", scaler=Scaler.KEDA, most=100)
+    depths = [(1000.0 + second, 100) for second in range(150)]
+    steps = [(1010.0, 1), (1013.0, 4), (1028.0, 8), (1043.0, 16), (1058.0, 32), (1073.0, 64)]
+
+    found = agreement(queue, depths, [(900.0, 0), *steps, (1088.0, 100)])
+    other = agreement(queue, depths, [(900.0, 0), (1010.0, 50)])
+
+    assert found["within_one_percent"] == 100.0
+    assert other["within_one_percent"] < 50.0
