@@ -1,6 +1,7 @@
 """What all scenarios stand on: a control plane with fake nodes, one Postgres, the operator."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,11 @@ def ground() -> Iterator[Ground]:
 def running_operator(place: Ground) -> Iterator[subprocess.Popen[bytes]]:
     """Run `queueworker-operator run`, as the administrator, like its rival."""
     command = [sys.executable, "-m", "queueworker_operator", "run", "--port", "0"]
-    environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": str(place.cluster.kubeconfig)}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "KUBECONFIG": str(place.cluster.kubeconfig),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }
     flags = ["--namespace", NAMESPACE, "--leader-namespace", NAMESPACE]
     with place.program("operator", [*command, *flags], environment) as process:
         place.await_log("operator", process, "operator ready")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.controlplane import free_port
 
-from benchmarks.errors import RivalUnavailable
+from benchmarks.errors import ProgramFailed, RivalUnavailable
 from benchmarks.keda.api import Body
 from benchmarks.keda.ground import Ground, await_true
 from benchmarks.keda.resources import authentication
@@ -18,6 +18,7 @@ from benchmarks.machine import ROOT
 Command = list[str | Path]
 
 HOME = "keda"
+KINDS = ("scaledobjects", "triggerauthentications")
 SERVICE = "keda-metrics-apiserver"
 NAMES = ("keda-operator.keda.svc.cluster.local", "keda-operator.keda.svc", f"{SERVICE}.keda.svc")
 METRICS = "/apis/external.metrics.k8s.io/v1beta1"
@@ -57,8 +58,9 @@ def running_keda(place: Ground) -> Iterator[None]:
     }
     place.cluster.kubectl("create", "namespace", HOME)
     place.cluster.kubectl("apply", "--server-side", "-f", tools / "keda-crds.yaml")
-    crds = ["crd/scaledobjects.keda.sh", "crd/triggerauthentications.keda.sh"]
-    place.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *crds)
+    await_true(
+        lambda: all(_is_served(place, kind) for kind in KINDS), "KEDA's resources are served"
+    )
     place.apply([_service(), _api_service(certificates, ports.adapter), authentication()])
     with ExitStack() as stack:
         operator: Command = [tools / "keda-operator", *_operator_flags(certificates, ports), *FAST]
@@ -80,6 +82,14 @@ def _tools() -> Path:
     if not tools.exists():
         raise RivalUnavailable("KEDA is not built: run hack/tools/build keda (15 minutes, once)")
     return tools
+
+
+def _is_served(place: Ground, kind: str) -> bool:
+    try:
+        place.api.get(f"/apis/keda.sh/v1alpha1/{kind}")
+    except ProgramFailed:
+        return False
+    return True
 
 
 def _is_available(place: Ground) -> bool:
