@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks.figures import percentile
+from benchmarks.keda.agreement import agreement
 from benchmarks.keda.api import Body
 from benchmarks.keda.ground import Ground, ground, running_operator
 from benchmarks.keda.replicas import Replicas, Series
@@ -14,6 +15,7 @@ from benchmarks.keda.resources import Queue, Scaler
 from benchmarks.keda.rival import keda_version, running_keda
 
 MOST, JOBS, JOB_S = 100, 500, 60.0
+BEFORE_S, AFTER_S = 5, 10
 ANSWERED_FIRST_S = 0.2  # the answer may be seen before the commit's own answer
 SETTLE_S = 35.0  # each poll and each sync has happened once by then
 SLOWEST_S = {Scaler.OURS: 30.0, Scaler.KEDA: 240.0, Scaler.KEDA_TUNED: 60.0}
@@ -49,10 +51,14 @@ def reaction(bursts: int, rounds: int, say: Callable[[str], None]) -> Body:
             _await_full(replicas, burst)
         say("all are at their full size")
         return {
-            "keda": keda_version(),
+            "keda_version": keda_version(),
             "jobs": JOBS,
             "replicas": MOST,
             **{scaler.value: _figures(replicas, sent, scaler) for scaler in queues},
+            "agreement": {
+                scaler.value: _agreement(replicas, sent, scaler)
+                for scaler in (Scaler.KEDA, Scaler.KEDA_TUNED)
+            },
         }
 
 
@@ -128,6 +134,22 @@ def _figures(replicas: Replicas, sent: Sequence[Burst], scaler: Scaler) -> Body:
         "steps": max(paths, key=len),
         "all_full_size_s": [round(seconds, 3) for seconds in full],
     }
+
+
+def _agreement(replicas: Replicas, sent: Sequence[Burst], scaler: Scaler) -> Body:
+    """Hold the simulated KEDA against the real one, from before each burst to the full size."""
+    seconds, near = 0, 0.0
+    for burst in sent:
+        if burst.queue.scaler is not scaler:
+            continue
+        series = replicas.series[burst.queue.name]
+        lasts_s = int((reached_s(series, burst, MOST) or 0.0) + AFTER_S)
+        times = [burst.committed_s + second for second in range(-BEFORE_S, lasts_s)]
+        depths = [(at_s, JOBS if at_s >= burst.committed_s else 0) for at_s in times]
+        found = agreement(burst.queue, depths, series)
+        seconds += found["seconds"]
+        near += found["seconds"] * found["within_one_percent"]
+    return {"seconds": seconds, "within_one_percent": round(near / seconds, 1)}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

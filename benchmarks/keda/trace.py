@@ -69,7 +69,7 @@ def trace(minutes: float, delay_s: float, say: Callable[[str], None]) -> Body:
         _replay(run, _arrivals(minutes * 60), minutes * 60, say)
         ended_s = time.time()
         return {
-            "keda": keda_version(),
+            "keda_version": keda_version(),
             "trace": FILE.name,
             "minutes": minutes,
             "start_up_s": delay_s,
