@@ -1,6 +1,7 @@
 """`python -m tests.faults`: every row of the fault table once, and a line for each.
 
-`python -m tests.faults --rows 6,28-29` runs some. Random mixes: `python -m tests.faults.mix`.
+`python -m tests.faults --rows 6,28-29` runs some; rows from 31 on need the programs of `make tools`.
+Random mixes: `python -m tests.faults.mix`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-ALL = range(1, 31)
+ALL = (*range(1, 40), 41)
 ROWS = re.compile(r"^test_((?:\d\d_)+)")
 
 

@@ -6,9 +6,8 @@ One proxy stands before the API server, one before Postgres. `check` judges the 
 import contextlib
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from typing import Any, Self
 import psycopg
 from tests.support.api_proxy import ApiProxy, Seen
 from tests.support.fault_proxy import FaultProxy, socket_of, through
-from tests.support.history.operator import Broken, Recorded, Story, Write, check
+from tests.support.history.operator import Broken, Write
 from tests.support.mail import Place, secret
 from tests.support.operator_process import (
     Operator,
@@ -24,79 +23,13 @@ from tests.support.operator_process import (
     environment,
     kubeconfig_of_account,
 )
+from tests.support.operator_story import SizeWatch, broken, story, written
 from tests.support.postgres import Connection
-from tests.support.tools import tool_path
 from tests.support.waiting import wait_until
-
-from queueworker_operator.controller.record import replay
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
-MANAGER = "queueworker-operator"
-DECISIONS = "SELECT extract(epoch FROM decided_at)::float8, name, record FROM queueworker.decision ORDER BY id"
 ENQUEUE = "SELECT queueworker.enqueue_many(%s, 'send', array_fill('{}'::jsonb, ARRAY[%s]))"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """A Deployment's replicas from one version on."""
-
-    name: str
-    at_s: float
-    replicas: int
-    version: int
-    is_ours: bool
-
-
-class SizeWatch:
-    """Follows the replicas of all Deployments of a namespace, not by way of a proxy."""
-
-    def __init__(self, place: Place) -> None:
-        self.sizes: list[Size] = []
-        self.now: dict[str, int] = {}
-        path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments?watch=true"
-        self._kubectl = subprocess.Popen(
-            [tool_path("kubectl"), f"--kubeconfig={place.server.kubeconfig}", "get", "--raw", path],
-            stdout=subprocess.PIPE,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def stop(self) -> None:
-        self._kubectl.terminate()
-        self._kubectl.wait()
-        self._reader.join(5)
-
-    def _read(self) -> None:
-        assert self._kubectl.stdout is not None
-        with self._kubectl.stdout as lines:
-            for line in lines:
-                self._take(json.loads(line))
-
-    def _take(self, event: Mapping[str, Any]) -> None:
-        body = event["object"]
-        if event["type"] == "DELETED":
-            self.now.pop(body["metadata"]["name"], None)
-        elif event["type"] in ("ADDED", "MODIFIED"):
-            name, replicas = body["metadata"]["name"], body["spec"]["replicas"]
-            if self.now.get(name) != replicas:
-                size = Size(
-                    name=name,
-                    at_s=time.time(),
-                    replicas=replicas,
-                    version=int(body["metadata"]["resourceVersion"]),
-                    is_ours=_owner(body) == MANAGER,
-                )
-                self.sizes.append(size)
-            self.now[name] = replicas
-
-
-def _owner(body: Mapping[str, Any]) -> str:
-    """Name who owns `spec.replicas`: the manager that wrote it last."""
-    for entry in body["metadata"].get("managedFields", ()):
-        if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {}):
-            return str(entry["manager"])
-    return ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,44 +147,17 @@ class OperatorBench:
 
     def check(self, **more: Any) -> list[Broken]:
         """Give the promises of O1 to O7 that were broken so far."""
-        return check(self.story(**more), lambda record: replay(record).desired)
-
-    def story(self, **more: Any) -> Story:
-        """Collect what the API server, the proxies and the database saw."""
-        listed = json.loads(self.place.kubectl("get", "queueworkers", "-o", "json"))["items"]
-        targets, bounds = {}, {}
-        for body in listed:
-            spec, key = body["spec"], f"{self.place.namespace}/{body['metadata']['name']}"
-            targets[key] = f"{self.place.namespace}/{spec['scaleTargetRef']['name']}"
-            bounds[targets[key]] = (spec["minReplicas"], spec["maxReplicas"])
-        decisions = [
-            Recorded(target=targets[key], at_s=at_s, record=record)
-            for at_s, key, record in self.conn.execute(DECISIONS)
-            if key in targets
-        ]
-        given = {"writes": self.writes(), "decisions": decisions, "bounds": bounds}
-        return Story(**(given | more))
+        return broken(story(self.place, [self.conn], self.writes(), **more))
 
     def writes(self) -> list[Write]:
         """Give what operators wrote to `/scale`, in the API server's order."""
         asked = {version_of(seen): (seen, api) for api in self._ways() for seen in api.scales()}
-        before: dict[str, int] = {}
         found = []
-        for size in tuple(self.sizes.sizes):
-            if size.is_ours and size.version in asked:
-                seen, api = asked[size.version]
-                found.append(
-                    Write(
-                        target=f"{self.place.namespace}/{size.name}",
-                        at_s=size.at_s,
-                        before=before.get(size.name, 0),
-                        replicas=size.replicas,
-                        version=size.version,
-                        base=int(json.loads(seen.body)["metadata"].get("resourceVersion") or 0),
-                        writer=self._writer(seen, api),
-                    )
-                )
-            before[size.name] = size.replicas
+        for write in written(self.place, self.sizes):
+            if write.version in asked:
+                seen, api = asked[write.version]
+                base = int(json.loads(seen.body)["metadata"].get("resourceVersion") or 0)
+                found.append(replace(write, base=base, writer=self._writer(seen, api)))
         return found
 
     def _ways(self) -> list[ApiProxy]:
