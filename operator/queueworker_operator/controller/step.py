@@ -6,7 +6,7 @@ from queueworker_operator.controller.act import Action
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
-from queueworker_operator.controller.still import is_calm, seen
+from queueworker_operator.controller.still import calmed, seen
 from queueworker_operator.controller.watch import Watch
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.model import Replicas
@@ -49,8 +49,8 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
             written = await action.run()
             await note(ports, watch, verdict, written)
     await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
-    if verdict is not None and is_calm(watch, verdict):
-        watch.seen = looked_at
+    if verdict is not None:
+        watch.seen = calmed(watch, verdict, looked_at)
     return written is not None
 
 

@@ -1,19 +1,21 @@
 """Which QueueWorkers need no step now: nothing about them changed since one that left nothing to do.
 
-They are decided again each 5 s, as time alone may change a decision: a few at each tick.
+They are decided again each 5 s, as time alone may change a decision (each 10 s where there is neither
+job nor pod): a few at each tick.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.sampling import OBSERVE_TOLERANCE_S
 from queueworker_operator.controller.watch import Seen, Watch
 from queueworker_operator.decision.model import Mode
-from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 
 # Of those that wait for their time alone, at most this share is stepped in one tick.
 SHARE = 0.25
+ASLEEP_EVERY_S = 10.0
 LEAST = 20
 
 
@@ -23,12 +25,12 @@ def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Wa
     moving: list[Watch] = []
     due: list[tuple[float, Watch]] = []
     for watch in watches:
-        if watch.seen is None or watch.seen != seen(watch, reading, watch.seen.at_s, may_write):
+        if watch.seen is None or watch.seen != seen(watch, reading, now_s, may_write):
             moving.append(watch)
             continue
         watch.sampled_at_s = reading.read_at_s
         ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
-        if now_s - watch.seen.at_s >= OBSERVE_EVERY_S - OBSERVE_TOLERANCE_S:
+        if now_s - watch.seen.at_s >= watch.seen.every_s - OBSERVE_TOLERANCE_S:
             due.append((watch.seen.at_s, watch))
     most = max(LEAST, round(len(watches) * SHARE))
     oldest = sorted(due, key=lambda entry: entry[0])[:most]
@@ -51,6 +53,17 @@ def seen(watch: Watch, reading: Reading, at_s: float, may_write: bool) -> Seen |
         stamp=watch.assignment.target.stamp(),
         revisions=revisions,
     )
+
+
+def calmed(watch: Watch, verdict: Verdict, looked_at: Seen | None) -> Seen | None:
+    """Give what a step looked at when it left nothing to do, and how long that may stand."""
+    if looked_at is None or not is_calm(watch, verdict):
+        return None
+    sample, decision = verdict.sample, verdict.decision
+    if decision.current or decision.desired or sample is None:
+        return looked_at
+    has_jobs = sample.ready or sample.running or any(sample.due_5s)
+    return looked_at if has_jobs else replace(looked_at, every_s=ASLEEP_EVERY_S)
 
 
 def is_calm(watch: Watch, verdict: Verdict) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from queueworker_operator.controller.scale_in import ScaleIn
 from queueworker_operator.decision.model import Policy, Reason, Replicas
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import State, from_record, to_record
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
 from queueworker_operator.report import Fact
@@ -32,9 +33,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a step looked at that left nothing to do: while it stays, the next one can wait."""
+    """What a step looked at that left nothing to do: while it stays, the next one waits `every_s`."""
 
-    at_s: float
+    at_s: float = field(compare=False)
+    every_s: float = field(default=OBSERVE_EVERY_S, compare=False)
     assignment: Assignment
     may_write: bool
     stamp: object

@@ -52,6 +52,10 @@ class Demand:
         due = self.announced.by(time_s - _SMALLEST_AGE_S)
         return self.backlog + self.rate_per_s * time_s + due
 
+    def most_by(self, time_s: float) -> float:
+        """Bound the jobs that can be due or claimable within `time_s`."""
+        return self.backlog + self.rate_per_s * max(time_s, 0.0) + self.announced.by(time_s)
+
     def due_by(self, time_s: float) -> float:
         """Count the jobs that must have started within `time_s` from now."""
         slack_s = self.deadline_s - time_s

@@ -87,6 +87,9 @@ class DeadlineTest:
     points: tuple[tuple[float, float, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.demand.most_by(self.last_s) <= _TOLERANCE_JOBS:
+            object.__setattr__(self, "points", ())  # no deadline can be missed
+            return
         step_s = max(_STEP_S, self.last_s / _STEPS)
         indexes = range(
             1 - math.ceil(self.first_s / step_s), 1 + int((self.last_s - self.first_s) / step_s)
