@@ -107,6 +107,29 @@ def test_slots_come_from_the_deployment_or_the_flag(
     assert "pods of 2 slots" in by_flag
 
 
+def test_a_schedule_is_kept_from_the_time_at_which_the_trace_begins(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduled, out = tmp_path / "scheduled.yaml", tmp_path / "figures.json"
+    window = "{cron: 0 8 * * 1-5, timezone: Europe/Berlin, minReplicas: 19, duration: 1h}"
+    scheduled.write_text(f"{MANIFEST}  schedule: [{window}]\n")
+    command = [*files, "--policy", str(scheduled), "--json", str(out)]
+
+    refused = main(command)
+    most = []
+    for moment in ("2026-03-02T08:00+01:00", "2026-03-02T08:00", "2026-03-01T08:00+01:00"):
+        main([*command, "--starts-at", moment])
+        most.append(json.loads(out.read_text())["scheduled.yaml"]["max_replicas"])
+
+    assert refused == 2
+    assert (
+        "scheduled.yaml: spec.schedule needs to know when the trace begins: give --starts-at"
+        in (capsys.readouterr().err)
+    )
+    assert most[0] == 19
+    assert max(most[1:]) < 19
+
+
 def test_files_are_policies_too(
     files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +211,15 @@ def test_a_flag_that_cannot_be_used_is_one_line(
     assert words in line
 
 
-@pytest.mark.parametrize("flags", [["--service-s", "0"], ["--service-cv", "-1"], ["--hours", "x"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--service-s", "0"],
+        ["--service-cv", "-1"],
+        ["--hours", "x"],
+        ["--starts-at", "soon"],
+    ],
+)
 def test_a_number_out_of_range_is_refused(files: list[str], flags: list[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main([*files, *flags])

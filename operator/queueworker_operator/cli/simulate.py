@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,13 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         "--size-scale", type=positive, default=1.0, metavar="X", help="seconds a unit of it (1)"
     )
     group.add_argument(
+        "--starts-at",
+        type=instant_s,
+        metavar="TIME",
+        help="when the trace begins (2026-03-02T07:30+01:00; UTC without an offset): the schedule "
+        "of a QueueWorker needs it; other policies have none",
+    )
+    group.add_argument(
         "--hours", type=positive, metavar="H", help="only the first H hours of the trace"
     )
 
@@ -112,6 +120,16 @@ def _add_pods(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"jobs at once in a pod (as the manifest says, else {DEFAULT_SLOTS})",
     )
+
+
+def instant_s(text: str) -> float:
+    """Read a time; give its seconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        remedy = "write 2026-03-02T07:30+01:00"
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no time: {remedy}") from exc
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def positive(text: str) -> float:
@@ -185,6 +203,7 @@ def case_of(arguments: argparse.Namespace) -> Case:
             pods=manifest.policy.min_replicas,
             seed=arguments.seed,
         ),
+        starts_at_s=arguments.starts_at,
     )
 
 

@@ -6,7 +6,9 @@ from queueworker_operator.controller.sampling import is_due
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.model import Decision, Policy
 from queueworker_operator.decision.state import State
+from queueworker_operator.resource import in_force
 from queueworker_operator.simulate.policy import Seen
+from queueworker_operator.simulate.reading import EPOCH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +22,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dbc:
-    """`observe` each 5 s and `decide` each second, at the QueueWorker's policy, nothing tuned."""
+    """`observe` each 5 s and `decide` each second, at the QueueWorker's policy, nothing tuned.
+
+    `starts_at_s` is the time (epoch seconds) at which the trace begins: a schedule needs it.
+    """
 
     policy: Policy
+    starts_at_s: float = 0.0
     name: str = "dbc"
     drains: bool = True
 
@@ -39,10 +45,12 @@ class Dbc:
         """Do what the operator's step does with a sample."""
         state, observed_at_s = memory.state, memory.observed_at_s
         sample, replicas = seen.sample, seen.replicas
+        now_s = self.starts_at_s + seen.at_s - EPOCH_S
+        policy = in_force(self.policy, now_s, state.start_up.estimate_s)
         if sample is not None and is_due(sample, observed_at_s):
-            state = observe(self.policy, state, sample, replicas)
+            state = observe(policy, state, sample, replicas)
             observed_at_s = sample.at_s
         read_at_s = memory.read_at_s if sample is None else seen.at_s
         blind_s = 0.0 if read_at_s is None else seen.at_s - read_at_s
-        decision, state = decide(self.policy, state, sample, replicas, blind_s=blind_s)
+        decision, state = decide(policy, state, sample, replicas, blind_s=blind_s)
         return decision, Memory(state=state, observed_at_s=observed_at_s, read_at_s=read_at_s)

@@ -38,8 +38,6 @@ def read_manifest(file: Path) -> Manifest:
         spec = parse(workers[0])
     except InvalidResource as exc:
         raise InvalidResource(f"QueueWorker {name}: {exc}", reason=exc.reason) from exc
-    if spec.policy.schedule:
-        raise InvalidResource(f"QueueWorker {name}: spec.schedule is not simulated: remove it here")
     deployment = _deployment(bodies, spec.target_name)
     return Manifest(
         name=name,

@@ -29,16 +29,29 @@ TUNED_RATE_TARGET = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What a policy is made for. The rivals may know the mean size; ours learns it."""
+    """What a policy is made for. The rivals may know the mean size; ours learns it.
+
+    `starts_at_s` is the time (epoch seconds) at which the trace begins, None where nobody said.
+    """
 
     policy: Policy
     workload: Workload
     conditions: Conditions
+    starts_at_s: float | None = None
 
 
 def ours(case: Case) -> Sequence[Scaler]:
     """Give deadline-budget control at its defaults."""
-    return (Dbc(policy=case.policy),)
+    return (_dbc(case, case.policy, "dbc"),)
+
+
+def _dbc(case: Case, policy: Policy, name: str) -> Dbc:
+    if policy.schedule and case.starts_at_s is None:
+        raise InvalidSettings(
+            f"{name}: spec.schedule needs to know when the trace begins: give --starts-at, such as "
+            "2026-03-02T07:30+01:00"
+        )
+    return Dbc(policy=policy, name=name, starts_at_s=case.starts_at_s or 0.0)
 
 
 def keda(case: Case) -> Sequence[Scaler]:
@@ -141,4 +154,4 @@ def candidates(name: str, case: Case) -> Sequence[Scaler]:
         return (scaled_object.read(body, Path(name).name),)
     refuse_unknown(name, body)
     policy = replace(parse(body).policy, default_slots=case.conditions.slots, slots_per_pod=None)
-    return (Dbc(policy=policy, name=Path(name).name),)
+    return (_dbc(case, policy, Path(name).name),)
