@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.lags import BUCKETS, lag
+from tests.support.samples import learned
 
+from queueworker_operator.decision.demand import Demand
+from queueworker_operator.decision.outlook import claimable_of
 from queueworker_operator.lag.sample import (
     NONE_UNKNOWN,
     UNKNOWN_FOR_S,
@@ -30,6 +33,37 @@ def test_jobs_of_all_queues_add_up_and_the_oldest_one_counts() -> None:
     )
 
     assert (sample.ready, sample.oldest_age_s) == (8, 9.0)
+
+
+def test_old_jobs_of_a_queue_are_not_hidden_by_jobs_of_another_that_nobody_can_claim() -> None:
+    strange = {"ready_by_task": {"new": 3}, "workers": 1, "worker_tasks": ("old",)}
+    rows = [
+        lag("a", ready=3, oldest_ready_age_s=600.0, **strange),
+        lag("b", ready=5, oldest_ready_age_s=28.0, workers=1),
+    ]
+    pooled = pool(rows, 30.0, NONE_UNKNOWN.refresh(rows))
+
+    assert (pooled.oldest_age_s, pooled.claimable_age_s) == (600.0, 28.0)
+    assert claimable_of(learned(rate_per_s=100.0), pooled) == (5, 28.0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 120)), min_size=1, max_size=5),
+    st.floats(0, 60),
+)
+def test_what_is_due_of_pooled_queues_is_never_less_than_of_each_by_itself(
+    queues: list[tuple[int, float]], time_s: float
+) -> None:
+    rows = [lag(f"q{i}", ready=n, oldest_ready_age_s=age) for i, (n, age) in enumerate(queues)]
+    pooled = pool(rows, 30.0, NONE_UNKNOWN)
+
+    def due(jobs: float, age_s: float) -> float:
+        demand = Demand(backlog=jobs, oldest_age_s=age_s, rate_per_s=0.0, deadline_s=25.5)
+        return demand.due_by(time_s)
+
+    apart = sum(due(jobs, age_s) for jobs, age_s in queues if jobs)
+
+    assert due(pooled.ready, pooled.oldest_age_s) >= apart - 1e-6
 
 
 def test_a_worker_that_serves_two_queues_is_counted_once() -> None:

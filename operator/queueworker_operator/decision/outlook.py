@@ -120,7 +120,7 @@ def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Ou
     service_s, start_up_s = state.service.estimate_s, state.start_up.estimate_s
     lead_s = start_up_s + OBSERVE_EVERY_S
     out_s = deadline_s(policy, regime, state.lateness)
-    backlog, oldest_age_s = _claimable(state, sample)
+    backlog, oldest_age_s = claimable_of(state, sample)
     arrivals = state.arrivals
     forecast_per_s = max(
         _forecast_per_s(arrivals.rate_per_s, arrivals.slope_per_s2 * lead_s),
@@ -154,14 +154,19 @@ def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Ou
     )
 
 
-def _claimable(state: State, sample: Sample) -> tuple[float, float]:
-    """Give the backlog that can be claimed, and its age, which other jobs' would hide."""
+def claimable_of(state: State, sample: Sample) -> tuple[float, float]:
+    """Give the backlog that can be claimed, and its age, which other jobs' would hide.
+
+    Beside jobs that nobody claims it is what came lately, but for what other queues prove.
+    """
     backlog = max(sample.claimable - state.stuck.jobs, 0.0)
     if backlog <= 0:
         return 0.0, 0.0
     if backlog >= sample.ready or state.arrivals.rate_per_s <= 0:
         return backlog, sample.oldest_age_s
-    return backlog, min(sample.oldest_age_s, backlog / state.arrivals.rate_per_s)
+    proven_s = 0.0 if state.stuck.jobs > 0 else sample.claimable_age_s
+    recent_s = min(sample.oldest_age_s, backlog / state.arrivals.rate_per_s)
+    return backlog, max(recent_s, proven_s)
 
 
 def _forecast_per_s(rate_per_s: float, change_per_s: float) -> float:

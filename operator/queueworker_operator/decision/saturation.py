@@ -13,7 +13,7 @@ from queueworker_operator.decision.model import (
     Sample,
     Saturation,
 )
-from queueworker_operator.decision.outlook import slots_of
+from queueworker_operator.decision.outlook import claimable_of, slots_of
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import Guard, GuardMode, State
 from queueworker_operator.decision.trial import Scene
@@ -69,7 +69,7 @@ def _scene(policy: Policy, state: State, sample: Sample, flow: Flow, slots: int)
         slots=slots,
         service_s=state.service.estimate_s,
         lead_s=state.start_up.estimate_s + OBSERVE_EVERY_S,
-        oldest_age_s=sample.oldest_age_s,
+        oldest_age_s=claimable_of(state, sample)[1],
         wish=state.wish,
         busy=flow.busy_s / flow.elapsed_s,
         dispersion=state.evidence.dispersion,

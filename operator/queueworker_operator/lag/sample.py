@@ -53,11 +53,12 @@ def pool(lags: Sequence[QueueLag], start_within_s: float, unknown: Unknown) -> S
     `ready` and in `unclaimable`.
     """
     open_lags = [lag for lag in lags if not lag.paused]
+    claimable = [lag for lag in open_lags if not unclaimable(lag, unknown)]
     widest = max(lags, key=lambda lag: lag.workers)
     return Sample(
         at_s=max(lag.at_s for lag in lags),
         ready=sum(lag.ready for lag in open_lags),
-        oldest_age_s=max((lag.oldest_ready_age_s for lag in open_lags if lag.ready), default=0.0),
+        oldest_age_s=oldest_age_s(open_lags),
         running=sum(lag.running for lag in lags),
         enqueued_total=sum(lag.enqueued_total + lag.promoted_total for lag in lags),
         announced_total=sum(lag.promoted_total for lag in lags),
@@ -72,7 +73,13 @@ def pool(lags: Sequence[QueueLag], start_within_s: float, unknown: Unknown) -> S
         slots_per_pod=max(1, round(widest.slots / widest.workers)) if widest.workers else None,
         workers=widest.workers,
         unclaimable=sum(unclaimable(lag, unknown) for lag in open_lags),
+        claimable_age_s=oldest_age_s(claimable),
     )
+
+
+def oldest_age_s(lags: Iterable[QueueLag]) -> float:
+    """Give the age of the oldest ready job of all queues."""
+    return max((lag.oldest_ready_age_s for lag in lags if lag.ready), default=0.0)
 
 
 def empty(at_s: float) -> Sample:
