@@ -49,6 +49,7 @@ bench-full: venv ## every scenario at full length, for the page (3.5 hours; inte
 
 bench-keda: venv tools ## the operator beside real KEDA and the HPA on fake nodes (15 minutes, once 15 more to build KEDA; JSON=FILE)
 	@hack/tools/build keda && $(BIN)/python -m benchmarks.keda reaction $(if $(JSON),--json "$(JSON)") $(ARGS)
+	@$(BIN)/python -m benchmarks.keda trace $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 bench-scale-in: venv tools ## 1,000 pods removed while their workers run mixed jobs, and 200 killed workers (20 minutes; JSON=FILE)
 	@$(BIN)/python -m benchmarks.keda scale-in $(if $(JSON),--json "$(JSON)") $(ARGS)

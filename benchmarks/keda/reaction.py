@@ -44,7 +44,7 @@ def reaction(bursts: int, rounds: int, say: Callable[[str], None]) -> Body:
         replicas = Replicas(place.api)
         for several in queues.values():
             place.apply([one for queue in several for one in queue.objects()])
-        say(f"settling {SETTLE_S:.0f} s, then {rounds} rounds of 5 s, then up to 2 minutes")
+        say(f"settling {SETTLE_S:.0f} s, then {rounds} rounds of 5 to 20 s, then up to 2 minutes")
         time.sleep(SETTLE_S)
         sent = _send(place, replicas, queues, say)
         for burst in sent:
