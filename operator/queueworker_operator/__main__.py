@@ -9,6 +9,7 @@ Scales workers of Postgres queues before jobs are late. The commands need the ex
   run      the operator, in a cluster
   local    the same on one machine
   explain  why it decided as it did
+  compare  what happened beside a DryRun with what would have
   simulate what it and others would have done with a trace
   record   the arrivals of live queues as such a trace"""
 

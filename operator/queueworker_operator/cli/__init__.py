@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from queueworker_operator.cli import explain, local, record, run, simulate
+from queueworker_operator.cli import compare, explain, local, record, run, simulate
 from queueworker_operator.errors import InvalidSettings, OperatorError
 
-COMMANDS: tuple[ModuleType, ...] = (run, local, explain, simulate, record)
+COMMANDS: tuple[ModuleType, ...] = (run, local, explain, compare, simulate, record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,6 +37,8 @@ class Action:
         """Act; give what the target was asked for, None for nothing."""
         decision = self.verdict.decision
         automatic = self.verdict.policy.mode is Mode.AUTO
+        if self.verdict.policy.mode is Mode.DRY_RUN and not self.watch.scale_in.is_under_way:
+            return None  # drains that it finds are those of whoever scales the target
         try:
             await self._drain(self._wanted() if automatic else 0)
         except LagUnavailable as exc:

@@ -3,6 +3,7 @@
 import logging
 
 from queueworker_operator.controller.act import Action
+from queueworker_operator.controller.dry_run import keep_minutes
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
@@ -48,6 +49,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
             action = Action(ports, watch, verdict, found.lags, found.facts)
             written = await action.run()
             await note(ports, watch, verdict, written)
+            await keep_minutes(ports, watch, verdict)
     await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
     if verdict is not None:
         watch.seen = calmed(watch, verdict, looked_at)

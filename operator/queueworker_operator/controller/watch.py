@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from queueworker_operator.controller.scale_in import ScaleIn
+from queueworker_operator.decision.minutes import Following
 from queueworker_operator.decision.model import Policy, Reason, Replicas
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import State, from_record, to_record
@@ -64,6 +65,7 @@ class Watch:
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
     gone: tuple[tuple[str, float], ...] = ()
     seen: Seen | None = None
+    dry_run: Following | None = None
 
     @property
     def has_learned(self) -> bool:
@@ -115,6 +117,7 @@ class Watch:
         self.reported = None
         self.recorded = None
         self.failed = None
+        self.dry_run = None
 
     def to_record(self) -> dict[str, Any]:
         """Give what is stored for the next controller."""

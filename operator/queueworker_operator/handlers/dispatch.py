@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from queueworker_operator.controller import Assignment
+from queueworker_operator.decision.model import Mode
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.handlers.loops import Loops
 from queueworker_operator.handlers.roster import Member, Roster
@@ -57,7 +58,7 @@ class Dispatcher:
         self._loops = loops
         self._statuses = statuses
         self._new_target = new_target
-        self._targets: dict[tuple[str, str], DeploymentTarget] = {}
+        self._targets: dict[tuple[str, tuple[str, str]], DeploymentTarget] = {}
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -92,8 +93,8 @@ class Dispatcher:
             for spec in specs
             if isinstance(database := databases[spec.key], Database) and spec.key not in troubles
         }
-        places = set(map(_target_of, specs))
-        self._targets = {place: at for place, at in self._targets.items() if place in places}
+        kept = {(spec.key, _target_of(spec)) for spec in specs}
+        self._targets = {place: at for place, at in self._targets.items() if place in kept}
         self._loops.settle(wanted)
         for key, member in self._roster.members():
             self._statuses.tell(key, member.generation, _said(member, troubles.get(key)))
@@ -102,19 +103,22 @@ class Dispatcher:
     def _troubles(
         self, specs: list[ResourceSpec], databases: Mapping[str, Database | Trouble]
     ) -> dict[str, Trouble]:
-        troubles = find_conflicts(_claim(spec, databases[spec.key]) for spec in specs)
+        """Find who must not act. One in DryRun does not: it stands in nobody's way."""
+        acting = [spec for spec in specs if spec.policy.mode is not Mode.DRY_RUN]
+        troubles = find_conflicts(_claim(spec, databases[spec.key]) for spec in acting)
         for spec in specs:
             database = databases[spec.key]
             if spec.key not in troubles and isinstance(database, Trouble):
                 troubles[spec.key] = database
-            elif spec.key not in troubles and (rival := self._cache.rival_of(_target_of(spec))):
+        for spec in acting:
+            if spec.key not in troubles and (rival := self._cache.rival_of(_target_of(spec))):
                 troubles[spec.key] = _rivalry(spec, rival)
         return troubles
 
     def _assignment(self, spec: ResourceSpec) -> Assignment:
         place = _target_of(spec)
-        target = self._targets.get(place) or self._new_target(*place)
-        self._targets[place] = target
+        target = self._targets.get((spec.key, place)) or self._new_target(*place)
+        self._targets[spec.key, place] = target
         deployment = self._cache.deployment(*place)
         policy = spec.policy
         if deployment is not None and deployment.slots is not None:

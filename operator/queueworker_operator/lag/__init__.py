@@ -120,5 +120,8 @@ class LagSource(Protocol):
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
         """Append to the bounded history of decisions (200 changes and 100 others a name)."""
 
+    async def record_minute(self, name: str, minute_s: float, record: Mapping[str, Any]) -> None:
+        """Keep one minute of a DryRun, for seven days; the same minute again replaces it."""
+
     async def close(self) -> None:
         """Give back the connections; the loop calls it when it ends."""

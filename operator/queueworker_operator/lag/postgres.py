@@ -120,6 +120,16 @@ class PostgresLag:
         found = await self._database.fetch("decisions", {"name": name, "most": most})
         return [RecordedDecision(**row) for row in found]
 
+    async def record_minute(self, name: str, minute_s: float, record: Mapping[str, Any]) -> None:
+        """Keep one minute of a DryRun, for seven days; the same minute again replaces it."""
+        values = {"name": name, "minute_s": minute_s, "record": to_json(record)}
+        await self._database.fetch("record_minute", values)
+
+    async def dry_run_minutes(self, name: str, since_s: float) -> list[Mapping[str, Any]]:
+        """List the minutes that are kept of a DryRun since then (epoch seconds), oldest first."""
+        values = {"name": name, "since_s": since_s}
+        return [row["record"] for row in await self._database.fetch("dry_run_minutes", values)]
+
     async def close(self) -> None:
         """Stop listening and close both connections."""
         if self._listening is not None:

@@ -38,32 +38,32 @@ $$;
 
 -- One row a minute of a QueueWorker in DryRun: what arrived, started, was late, and the replicas that
 -- somebody else gave it. Kept for seven days.
-CREATE TABLE queueworker.trial_minute (
+CREATE TABLE queueworker.dry_run_minute (
   name text NOT NULL,
   minute timestamptz NOT NULL,
   record jsonb NOT NULL,
   PRIMARY KEY (name, minute)
 );
-CREATE INDEX trial_minute_age ON queueworker.trial_minute (minute);
+CREATE INDEX dry_run_minute_age ON queueworker.dry_run_minute (minute);
 
 -- Whoever writes trims, those of QueueWorkers that are gone, too: a few at a time.
 CREATE FUNCTION queueworker.record_minute(name text, minute_s float8, record jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
-  INSERT INTO trial_minute (name, minute, record)
+  INSERT INTO dry_run_minute (name, minute, record)
   VALUES (record_minute.name, to_timestamp(record_minute.minute_s), record_minute.record)
-  ON CONFLICT ON CONSTRAINT trial_minute_pkey DO UPDATE SET record = excluded.record;
-  DELETE FROM trial_minute WHERE ctid = ANY (ARRAY(
-    SELECT old.ctid FROM trial_minute AS old WHERE old.minute < clock_timestamp() - interval '7 days'
+  ON CONFLICT ON CONSTRAINT dry_run_minute_pkey DO UPDATE SET record = excluded.record;
+  DELETE FROM dry_run_minute WHERE ctid = ANY (ARRAY(
+    SELECT old.ctid FROM dry_run_minute AS old WHERE old.minute < clock_timestamp() - interval '7 days'
     ORDER BY old.minute LIMIT 100 FOR UPDATE SKIP LOCKED))
 $$;
 
-CREATE FUNCTION queueworker.trial_minutes(name text, since_s float8)
+CREATE FUNCTION queueworker.dry_run_minutes(name text, since_s float8)
 RETURNS TABLE (minute timestamptz, record jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
-  SELECT t.minute, t.record FROM trial_minute AS t
-  WHERE t.name = trial_minutes.name AND t.minute >= to_timestamp(trial_minutes.since_s) ORDER BY t.minute
+  SELECT t.minute, t.record FROM dry_run_minute AS t
+  WHERE t.name = dry_run_minutes.name AND t.minute >= to_timestamp(dry_run_minutes.since_s) ORDER BY t.minute
 $$;
 
 CREATE FUNCTION queueworker.grant_roles_decisions() RETURNS void
@@ -72,10 +72,10 @@ AS $$
 BEGIN
   REVOKE ALL ON ALL FUNCTIONS IN SCHEMA queueworker FROM PUBLIC;
   IF role_exists('queueworker_reader') THEN
-    GRANT EXECUTE ON FUNCTION queueworker.decisions, queueworker.trial_minutes TO queueworker_reader;
+    GRANT EXECUTE ON FUNCTION queueworker.decisions, queueworker.dry_run_minutes TO queueworker_reader;
   END IF;
   IF role_exists('queueworker_operator') THEN
     GRANT EXECUTE ON FUNCTION queueworker.decisions, queueworker.record_decision, queueworker.record_minute,
-      queueworker.trial_minutes TO queueworker_operator;
+      queueworker.dry_run_minutes TO queueworker_operator;
   END IF;
 END $$;

@@ -1,0 +1,205 @@
+"""A DryRun's minutes: what was seen is what happened, and the comparison says how far it is off."""
+
+import random
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from queueworker_operator.decision.codec import decode, encode
+from queueworker_operator.decision.decide import decide
+from queueworker_operator.decision.minutes import Following, Glimpse, Minute, follow
+from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.state import StartUp, State
+from queueworker_operator.simulate.dbc import Dbc
+from queueworker_operator.simulate.dry_run import (
+    AsItWas,
+    Comparison,
+    Known,
+    comparable,
+    compare,
+    measured_of,
+    workload_of,
+)
+from queueworker_operator.simulate.model import Conditions, Workload
+from queueworker_operator.simulate.policies import Case, keda
+from queueworker_operator.simulate.policy import Scaler, Seen
+from queueworker_operator.simulate.result import Outcome
+from queueworker_operator.simulate.run import simulate
+
+POLICY = Policy(max_replicas=40, start_within_s=30.0, slots_per_pod=4)
+CONDITIONS = Conditions(promise_s=30.0, slots=4)
+
+
+@dataclass
+class Beside:
+    """Another scaler acts; the minutes of a DryRun are kept beside it, each second but those `blind`."""
+
+    scaler: Scaler
+    blind: range = range(0)
+    drains: bool = False
+    name: str = "beside"
+    following: Following | None = None
+    minutes: list[Minute] = field(default_factory=list)
+
+    def begin(self, seed: int) -> Any:
+        return self.scaler.begin(seed)
+
+    def step(self, memory: Any, seen: Seen) -> tuple[int, Any]:
+        if int(seen.at_s - 1_000_000) not in self.blind:
+            assert seen.sample is not None
+            glimpse = Glimpse(
+                clock_s=seen.at_s,
+                sample=seen.sample,
+                replicas=seen.replicas,
+                desired=1,
+                promise_s=30.0,
+                grace_s=30.0,
+            )
+            self.following, minute = follow(self.following, glimpse)
+            if minute is not None:
+                self.minutes.append(decode(Minute, encode(minute)))
+        return self.scaler.step(memory, seen)
+
+
+def workload(lasts_s: float = 1800.0) -> Workload:
+    """Give a steady stream with a burst each five minutes."""
+    rng = random.Random(7)
+    at_s = [lasts_s * rng.random() for _ in range(3000)]
+    at_s += [300 * burst + 5 * rng.random() for burst in range(1, 6) for _ in range(500)]
+    at_s.sort()
+    sizes = [rng.expovariate(1 / 1.5) for _ in at_s]
+    return Workload(at_s=array("d", at_s), size_s=array("d", sizes), lasts_s=lasts_s)
+
+
+def known() -> Known:
+    decision, _ = decide(POLICY, State(), None, Replicas(current=0))
+    learned = State(start_up=StartUp(count=20, mean_s=15.0, variance_s2=14.0))
+    return Known(policy=POLICY, state=learned, decision=replace(decision, slots=4))
+
+
+def kept(blind: range = range(0)) -> tuple[list[Minute], Outcome]:
+    """Run KEDA's documented example with a DryRun beside it."""
+    case = Case(policy=POLICY, workload=workload(), conditions=CONDITIONS)
+    beside = Beside(scaler=keda(case)[0], blind=blind)
+    outcome = simulate(workload(), CONDITIONS, beside)
+    return beside.minutes, outcome
+
+
+def compared(minutes: list[Minute]) -> Comparison:
+    return compare(comparable(minutes), known())
+
+
+def test_what_was_measured_is_what_happened() -> None:
+    minutes, outcome = kept()
+    measured = measured_of(minutes)
+
+    assert len(minutes) == 30
+    assert measured.jobs == pytest.approx(outcome.jobs, rel=0.05)
+    assert measured.late_fraction == pytest.approx(outcome.figures.late_fraction, abs=0.01)
+    assert measured.pod_hours == pytest.approx(outcome.figures.pod_hours, rel=0.05)
+
+
+def test_the_replay_of_what_was_is_close_and_ours_is_as_a_direct_run() -> None:
+    minutes, _ = kept()
+    found, direct = compared(minutes), simulate(workload(), CONDITIONS, Dbc(policy=POLICY))
+
+    assert found.modelled.late_fraction == pytest.approx(found.measured.late_fraction, abs=0.02)
+    assert found.modelled.pod_hours == pytest.approx(found.measured.pod_hours, rel=0.05)
+    assert found.ours.late_fraction == pytest.approx(direct.figures.late_fraction, abs=0.02)
+    assert found.ours.pod_hours == pytest.approx(direct.figures.pod_hours, rel=0.1)
+    assert found.unseen_s < 2
+    assert found.service.mean_s == pytest.approx(1.5, rel=0.1)
+
+
+def test_jobs_that_came_while_nobody_looked_are_not_lost() -> None:
+    minutes, _ = kept(blind=range(400, 700))
+    whole, _ = kept()
+    found = compared(minutes)
+
+    assert found.jobs == pytest.approx(compared(whole).jobs, abs=2)
+    assert found.unseen_s == pytest.approx(240, abs=65)
+
+
+def test_the_comparison_begins_where_promise_or_server_changed() -> None:
+    minutes, _ = kept()
+    other = [replace(minute, promise_s=10.0) for minute in minutes[:5]]
+    restored = [
+        *minutes[:20],
+        *(replace(minute, enqueued_total=minute.enqueued_total - 2000) for minute in minutes[20:]),
+    ]
+
+    assert comparable([*other, *minutes[5:]]) == minutes[5:]
+    assert comparable(restored) == restored[20:]
+    assert comparable([*minutes[:3], *minutes[20:]]) == minutes[20:]
+    assert comparable([]) == []
+
+
+def test_a_counter_or_a_clock_that_went_back_begins_anew() -> None:
+    sample = Sample(
+        at_s=990.0,
+        ready=0,
+        oldest_age_s=0,
+        running=0,
+        enqueued_total=50,
+        announced_total=0,
+        finished_total=0,
+        busy_slot_seconds_total=0,
+        service_count=0,
+        service_sum_s=0,
+        service_sq_sum_s2=0,
+        started_total=50,
+        late_total=0,
+    )
+
+    def glimpse(**changes: float) -> Glimpse:
+        return Glimpse(
+            clock_s=changes["at_s"],
+            sample=replace(sample, **changes),
+            replicas=Replicas(current=2, ready=1, starting_ages_s=(3.0,)),
+            desired=3,
+            promise_s=30,
+            grace_s=30,
+        )
+
+    first, none = follow(None, glimpse(at_s=990.0))
+    second, minute = follow(first, glimpse(at_s=1025.0, enqueued_total=57))
+    assert none is None
+    assert minute is not None
+    assert (minute.minute_s, minute.pod_s) == (960.0, 0.0)
+    assert second.minute.arrivals == ((5.0, 7, 0),)
+    assert (second.minute.seen_s, second.minute.pod_s, second.minute.desired_s) == (35, 70, 105)
+    for back in (glimpse(at_s=1026.0, enqueued_total=3), glimpse(at_s=900.0)):
+        anew, lost = follow(second, back)
+        assert lost is None
+        assert anew.minute.seen_s == 0
+
+
+def test_jobs_that_waited_at_the_beginning_are_there_and_announced_ones_stay_announced() -> None:
+    first = replace(kept()[0][0], ready=3, until_s=60.0, minute_s=0.0, arrivals=())
+    second = replace(
+        first,
+        minute_s=60.0,
+        until_s=119.0,
+        enqueued_total=first.enqueued_total + 12,
+        announced_total=first.announced_total + 4,
+        arrivals=((10.0, 10, 4),),
+    )
+    jobs, _ = workload_of([first, second], seed=1)
+
+    assert list(jobs.at_s[:3]) == [0.0] * 3
+    assert len(jobs.at_s) == 15
+    assert jobs.announced.count(1) == 4
+
+
+def test_the_replicas_are_those_of_the_time() -> None:
+    was = AsItWas(changes=((0.0, 1), (10.0, 4), (20.0, 2)))
+    seconds = (0, 9, 10, 19, 20, 500)
+
+    @dataclass
+    class At:
+        at_s: float
+
+    asked = [was.step(None, At(1_000_000.0 + second))[0] for second in seconds]  # type: ignore[arg-type]
+    assert asked == [1, 1, 4, 4, 2, 2]
