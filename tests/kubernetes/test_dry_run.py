@@ -5,15 +5,12 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import (
-    Operator,
     command,
     grant,
     kubeconfig_of_account,
@@ -58,12 +55,6 @@ def place(fake_cluster: ApiServer) -> Place:
     return Place(server=fake_cluster, namespace=name)
 
 
-@pytest.fixture
-def start(place: Place, tmp_path: Path) -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
 def writers(place: Place) -> set[str]:
     """Name whoever wrote anything of the Deployment or its pods."""
     shown = ("get", "deployments,pods", "--show-managed-fields", "-o", "json")
@@ -82,22 +73,31 @@ def hpa(place: Place, replicas: int) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_dry_run_beside_a_live_hpa_writes_nothing_and_prints_the_comparison(
-    place: Place, start: ExitStack, dsn: str, conn: Connection, tmp_path: Path
+    place: Place, dsn: str, conn: Connection, tmp_path: Path
 ) -> None:
+    """DRY_RUN_MINUTES=10 makes it last so long."""
     kubeconfig = kubeconfig_of_account(place.server, place.namespace, tmp_path)
     place.apply(deployment(replicas=1), secret(dsn), queue_worker(mode="DryRun"), HPA)
-    start.enter_context(WorkerProcess(dsn, concurrency=4)).ready()
-    operator: Operator = start.enter_context(running_operator(kubeconfig, tmp_path / "log"))
-    place.await_condition("Paused", "DryRun")
+    with (
+        WorkerProcess(dsn, concurrency=4) as worker,
+        running_operator(kubeconfig, tmp_path / "log") as operator,
+    ):
+        worker.ready()
+        place.await_condition("Paused", "DryRun")
+        for minute, replicas in zip(
+            range(MINUTES + 1), itertools.cycle((3, 1, 4, 2)), strict=False
+        ):
+            conn.execute(ENQUEUE, (300,))
+            hpa(place, replicas)
+            wait_until(lambda minute=minute: kept(conn) >= minute, within_s=130, what="a minute")
+        conflicted = place.condition("Conflicted")["status"]
+        status = place.get("queueworker", "mail")["status"]
+        asked, written = place.replicas(), writers(place)
 
-    for minute, replicas in zip(range(MINUTES + 1), itertools.cycle((3, 1, 4, 2)), strict=False):
-        conn.execute(ENQUEUE, (300,))
-        hpa(place, replicas)
-        wait_until(lambda: kept(conn) >= minute, within_s=130, what="a minute is kept")  # noqa: B023
-
-    assert place.condition("Conflicted")["status"] == "False"
-    assert place.get("queueworker", "mail")["status"]["replicas"]["current"] == place.replicas()
-    assert "queueworker-operator" not in writers(place)
+    assert conflicted == "False"
+    assert status["replicas"]["current"] == asked
+    assert "queueworker-operator" not in written
+    assert written  # somebody else did
     told = subprocess.run(
         command("compare", f"{place.namespace}/mail", "--dsn", dsn),
         capture_output=True,
@@ -106,6 +106,7 @@ def test_a_dry_run_beside_a_live_hpa_writes_nothing_and_prints_the_comparison(
         check=True,
     ).stdout
     print(told)  # noqa: T201 -- the promise's figures
+    print(sorted(written))  # noqa: T201
     assert "as it happened, measured" in told
     assert "with our decisions" in told
     assert CANARY not in told + operator.log.read_text()

@@ -1,16 +1,14 @@
 """A DryRun's minutes: what was seen is what happened, and the comparison says how far it is off."""
 
-import random
-from array import array
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pytest
+from tests.support.decisions import CONDITIONS, POLICY, Beside, bursts
 
 from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.decide import decide
-from queueworker_operator.decision.minutes import Following, Glimpse, Minute, follow
-from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.minutes import Glimpse, Minute, follow
+from queueworker_operator.decision.model import Replicas, Sample
 from queueworker_operator.decision.state import StartUp, State
 from queueworker_operator.simulate.dbc import Dbc
 from queueworker_operator.simulate.dry_run import (
@@ -22,55 +20,9 @@ from queueworker_operator.simulate.dry_run import (
     measured_of,
     workload_of,
 )
-from queueworker_operator.simulate.model import Conditions, Workload
 from queueworker_operator.simulate.policies import Case, keda
-from queueworker_operator.simulate.policy import Scaler, Seen
 from queueworker_operator.simulate.result import Outcome
 from queueworker_operator.simulate.run import simulate
-
-POLICY = Policy(max_replicas=40, start_within_s=30.0, slots_per_pod=4)
-CONDITIONS = Conditions(promise_s=30.0, slots=4)
-
-
-@dataclass
-class Beside:
-    """Another scaler acts; the minutes of a DryRun are kept beside it, each second but those `blind`."""
-
-    scaler: Scaler
-    blind: range = range(0)
-    drains: bool = False
-    name: str = "beside"
-    following: Following | None = None
-    minutes: list[Minute] = field(default_factory=list)
-
-    def begin(self, seed: int) -> Any:
-        return self.scaler.begin(seed)
-
-    def step(self, memory: Any, seen: Seen) -> tuple[int, Any]:
-        if int(seen.at_s - 1_000_000) not in self.blind:
-            assert seen.sample is not None
-            glimpse = Glimpse(
-                clock_s=seen.at_s,
-                sample=seen.sample,
-                replicas=seen.replicas,
-                desired=1,
-                promise_s=30.0,
-                grace_s=30.0,
-            )
-            self.following, minute = follow(self.following, glimpse)
-            if minute is not None:
-                self.minutes.append(decode(Minute, encode(minute)))
-        return self.scaler.step(memory, seen)
-
-
-def workload(lasts_s: float = 1800.0) -> Workload:
-    """Give a steady stream with a burst each five minutes."""
-    rng = random.Random(7)
-    at_s = [lasts_s * rng.random() for _ in range(3000)]
-    at_s += [300 * burst + 5 * rng.random() for burst in range(1, 6) for _ in range(500)]
-    at_s.sort()
-    sizes = [rng.expovariate(1 / 1.5) for _ in at_s]
-    return Workload(at_s=array("d", at_s), size_s=array("d", sizes), lasts_s=lasts_s)
 
 
 def known() -> Known:
@@ -81,10 +33,10 @@ def known() -> Known:
 
 def kept(blind: range = range(0)) -> tuple[list[Minute], Outcome]:
     """Run KEDA's documented example with a DryRun beside it."""
-    case = Case(policy=POLICY, workload=workload(), conditions=CONDITIONS)
+    case = Case(policy=POLICY, workload=bursts(), conditions=CONDITIONS)
     beside = Beside(scaler=keda(case)[0], blind=blind)
-    outcome = simulate(workload(), CONDITIONS, beside)
-    return beside.minutes, outcome
+    outcome = simulate(bursts(), CONDITIONS, beside)
+    return [decode(Minute, encode(minute)) for minute in beside.minutes], outcome
 
 
 def compared(minutes: list[Minute]) -> Comparison:
@@ -103,7 +55,7 @@ def test_what_was_measured_is_what_happened() -> None:
 
 def test_the_replay_of_what_was_is_close_and_ours_is_as_a_direct_run() -> None:
     minutes, _ = kept()
-    found, direct = compared(minutes), simulate(workload(), CONDITIONS, Dbc(policy=POLICY))
+    found, direct = compared(minutes), simulate(bursts(), CONDITIONS, Dbc(policy=POLICY))
 
     assert found.modelled.late_fraction == pytest.approx(found.measured.late_fraction, abs=0.02)
     assert found.modelled.pod_hours == pytest.approx(found.measured.pod_hours, rel=0.05)

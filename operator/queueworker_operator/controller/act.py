@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from queueworker_operator.controller import scale_in
+from queueworker_operator.controller import history, scale_in
 from queueworker_operator.controller.ports import Ports, fact_of
-from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.watch import Watch
 from queueworker_operator.decision.model import Mode
 from queueworker_operator.decision.scale_in import PodLoad
@@ -111,7 +111,7 @@ class Action:
         target = self.watch.assignment.target
         attempt = (self.verdict.replicas.current, desired)
         if attempt != self.watch.failed:  # once, or failures would push the history out
-            await self._record(desired)
+            await history.keep(self.ports, self.watch, self.verdict, desired)
         self.watch.failed = attempt
         if not self.ports.may_write():
             return False  # the lease may have ended while the database answered
@@ -137,14 +137,6 @@ class Action:
         text = f"pods are ended by SIGTERM alone, within their grace: {missing}"
         self.facts[Fact.GRANT_MISSING] = text
         await self._scale(self.verdict.decision.desired)
-
-    async def _record(self, desired: int) -> None:
-        try:
-            await self.ports.source.record_decision(
-                self.watch.assignment.key, to_json(self.verdict, desired)
-            )
-        except LagUnavailable as exc:
-            logger.warning("%s: a decision was not recorded: %s", self.watch.assignment.key, exc)
 
     async def _adopt(self) -> None:
         """Take over drains that an earlier controller began; looked for once."""

@@ -38,6 +38,32 @@ def to_json(verdict: Verdict, asked: int | None) -> dict[str, Any]:
     }
 
 
+def facts_of(verdict: Verdict) -> dict[str, Any]:
+    """Give the numbers of a verdict that a log line tells; all of them are in the record."""
+    decision, replicas, sample = verdict.decision, verdict.replicas, verdict.sample
+    read = (
+        {}
+        if sample is None
+        else {
+            "waiting": sample.ready,
+            "oldest_age_s": sample.oldest_age_s,
+            "running": sample.running,
+            "enqueued_total": sample.enqueued_total,
+            "started_total": sample.started_total,
+            "late_total": sample.late_total,
+        }
+    )
+    return {
+        **{name: value for name, value in encode(decision).items() if name != "message"},
+        "ready_pods": replicas.ready,
+        "starting_pods": len(replicas.starting_ages_s),
+        "promise_s": verdict.policy.start_within_s,
+        "mode": verdict.policy.mode.value,
+        "blind_s": verdict.blind_s,
+        **read,
+    }
+
+
 def recall(record: Mapping[str, Any]) -> Verdict:
     """Read a record back.
 

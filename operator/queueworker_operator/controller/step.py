@@ -2,10 +2,11 @@
 
 import logging
 
+from queueworker_operator.controller import history
 from queueworker_operator.controller.act import Action
 from queueworker_operator.controller.dry_run import keep_minutes
 from queueworker_operator.controller.ports import Ports, Reading
-from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.controller.record import Verdict, facts_of
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
 from queueworker_operator.controller.still import calmed, seen
 from queueworker_operator.controller.watch import Watch
@@ -114,6 +115,8 @@ def unclaimable_text(watch: Watch, jobs: float) -> str:
 async def note(ports: Ports, watch: Watch, verdict: Verdict, written: int | None) -> None:
     """Log, count and record a change of the desired replicas, of the reason, or of the target."""
     decision, now_s = verdict.decision, ports.clock()
+    if verdict.sample is not None:
+        await history.catch_up(ports, watch)
     story = (decision.desired, decision.reason)
     if written is None and watch.recorded is not None:
         same_size = watch.recorded[0] == decision.desired
@@ -128,20 +131,10 @@ async def note(ports: Ports, watch: Watch, verdict: Verdict, written: int | None
         key,
         decision.reason.value,
         decision.message,
-        extra={
-            "queueworker": key,
-            "current": decision.current,
-            "desired": decision.desired,
-            "written": written,
-            "reason": decision.reason.value,
-        },
+        extra={"fields": {"queueworker": key, "written": written, **facts_of(verdict)}},
     )
-    if written is not None or verdict.sample is None:
-        return  # recorded before the write; or the database is away
-    try:
-        await ports.source.record_decision(key, to_json(verdict, None))
-    except LagUnavailable as exc:
-        logger.warning("%s: a decision was not recorded: %s", key, exc)
+    if written is None:  # else it was recorded before the write
+        await history.keep(ports, watch, verdict, None)
 
 
 async def end_leases(ports: Ports, watch: Watch) -> None:

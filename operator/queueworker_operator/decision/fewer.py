@@ -62,11 +62,10 @@ def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
         yield f"nothing is scaled in before enough is known ({seen} samples)"
     elif pods < verdict.plan.keep or pods < verdict.plan.enough:
         yield _needed(verdict, pods)
-    else:
-        recent = [then_s for then_s, wanted in restrained.wanted if wanted > pods]
-        if recent:
-            ago = seconds(outlook.at_s - max(recent))
-            yield f"more were wanted {ago} ago, a need is remembered {seconds(hold_s(outlook))}"
+    elif pods < restrained.held:
+        recent = max(then_s for then_s, wanted in restrained.wanted if wanted > pods)
+        ago = seconds(outlook.at_s - recent)
+        yield f"more were wanted {ago} ago, a need is remembered {seconds(hold_s(outlook))}"
 
 
 def _needed(verdict: Verdict, pods: int) -> str:

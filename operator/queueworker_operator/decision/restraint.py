@@ -24,13 +24,14 @@ Wanted = tuple[tuple[float, float], ...]
 class Restrained:
     """The replicas after all restraint, and what of it was at work.
 
-    `refused` pods were wanted while none starts; `rollout` is True when one kept pods alive.
+    `held` pods are the most that were wanted within the hold. `refused` pods were wanted while none starts; `rollout` is True when one kept pods alive.
     `wish` is what would be asked for without the guard's cap, which is `saturated` when it binds.
     """
 
     replicas: int
     wanted: Wanted
     stalled_since_s: float | None
+    held: int
     refused: int
     rollout: bool
     wish: int
@@ -78,6 +79,7 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
         replicas=number,
         wanted=wanted,
         stalled_since_s=stalled_since_s,
+        held=held,
         refused=step - allowed,
         rollout=replicas.rollout and number > capped,
         wish=allowed,

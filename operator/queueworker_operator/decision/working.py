@@ -157,9 +157,8 @@ def _bounds(verdict: Verdict) -> Iterator[Bound]:
         why=f"fewest to start in {deadline}{limited}; there: {plan.pods}",
     )
     yield Bound(name="keep", pods=str(plan.keep), why=f"fewest of those there, by {stricter}")
-    wanted = max((int(pods) for _, pods in restrained.wanted), default=0)
-    why = f"most wanted lately; a need is remembered {seconds(hold_s(outlook))}"
-    yield Bound(name="hold", pods=str(wanted), why=why)
+    why = f"most wanted in the last {seconds(hold_s(outlook))}: so long a need is remembered"
+    yield Bound(name="hold", pods=str(restrained.held), why=why)
     if restrained.refused:
         why = f"no pod becomes ready; {pods_of(restrained.refused)} more wanted"
         yield Bound(name="stalled", pods=f"<= {restrained.wish}", why=why)

@@ -7,8 +7,8 @@ UPDATE queueworker.decision SET changes = jsonb_typeof(record -> 'asked') = 'num
 DROP INDEX queueworker.decision_name;
 CREATE INDEX decision_name ON queueworker.decision (name, changes, id);
 
--- Keeps the last 200 of a name that changed the replicas, and the last 100 others. `decided_at_s` in the
--- record: it was decided while the database was away.
+-- Keeps the last 200 of a name that changed the replicas, and the last 100 others. `decided_ago_s` in the
+-- record: it was decided so long before, while the database was away.
 CREATE OR REPLACE FUNCTION queueworker.record_decision(name text, record jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, queueworker, pg_temp
 AS $$
@@ -18,7 +18,8 @@ DECLARE
 BEGIN
   INSERT INTO decision (name, record, changes, decided_at) VALUES (
     record_decision.name, record_decision.record, is_change,
-    coalesce(to_timestamp((record_decision.record ->> 'decided_at_s')::float8), clock_timestamp()));
+    clock_timestamp() - make_interval(
+      secs => coalesce((record_decision.record ->> 'decided_ago_s')::float8, 0)));
   DELETE FROM decision AS d
   WHERE d.name = record_decision.name AND d.changes = is_change AND d.id <= (
     SELECT old.id FROM decision AS old

@@ -1,0 +1,48 @@
+"""Keep each decision's record; what is decided while the database is away is written when it is back."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from queueworker_operator.controller.ports import Ports
+from queueworker_operator.controller.record import Verdict, to_json
+from queueworker_operator.controller.watch import Watch
+from queueworker_operator.errors import GrantMissing, LagUnavailable
+
+logger = logging.getLogger(__name__)
+
+MOST_UNWRITTEN = 20
+
+
+async def keep(ports: Ports, watch: Watch, verdict: Verdict, asked: int | None) -> None:
+    """Record a verdict; `asked` is what the target is asked for, None for nothing."""
+    record = to_json(verdict, asked)
+    if verdict.sample is None or not await _written(ports, watch, record):
+        _postpone(ports, watch, record)
+
+
+async def catch_up(ports: Ports, watch: Watch) -> None:
+    """Write what could not be written, oldest first; called when the database has answered."""
+    while watch.unwritten:
+        decided_at_s, record = watch.unwritten[0]
+        ago_s = max(ports.clock() - decided_at_s, 0.0)
+        if not await _written(ports, watch, {**record, "decided_ago_s": ago_s}):
+            return
+        watch.unwritten = watch.unwritten[1:]
+
+
+async def _written(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> bool:
+    """Write a record; one that may not be written is as good as written: no later try helps."""
+    key = watch.assignment.key
+    try:
+        await ports.source.record_decision(key, record)
+    except GrantMissing as exc:
+        logger.warning("%s: a decision is not recorded: %s", key, exc)
+    except LagUnavailable as exc:
+        logger.warning("%s: a decision is recorded later: %s", key, exc)
+        return False
+    return True
+
+
+def _postpone(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> None:
+    watch.unwritten = (*watch.unwritten, (ports.clock(), record))[-MOST_UNWRITTEN:]

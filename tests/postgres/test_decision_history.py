@@ -1,0 +1,119 @@
+"""Every decision that changes something leaves its trace: log line, metric, record; outages only delay it."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+
+import pytest
+from tests.support.loops import KEY, enqueue, execute, looping
+from tests.support.targets import PodTarget
+
+from queueworker_operator.cli import main
+from queueworker_operator.cli.log import JsonLines
+from queueworker_operator.controller import Assignment
+from queueworker_operator.controller.record import difference
+from queueworker_operator.decision.model import Fallback, Policy, Reason
+from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
+from queueworker_operator.settings import LoopSettings
+
+pytestmark = pytest.mark.postgres
+
+POLICY = Policy(max_replicas=50, slots_per_pod=4)
+OFTEN = LoopSettings(read_every_s=0.2)
+COUNT = "SELECT count(*)::int FROM queueworker.decision"
+
+
+def run(scene: Coroutine[object, object, None]) -> None:
+    asyncio.run(scene)
+
+
+def assigned(target: PodTarget, policy: Policy = POLICY) -> Assignment:
+    return Assignment(key=KEY, queues=("mail",), policy=policy, target=target, generation=1)
+
+
+async def history(dsn: str) -> list[RecordedDecision]:
+    source = PostgresLag(dsn)
+    try:
+        return (await source.decisions(KEY, 300))[::-1]
+    finally:
+        await source.close()
+
+
+def test_a_decision_is_one_structured_log_line_with_its_inputs(
+    dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await enqueue(dsn, 200)
+            await reports.until(lambda report: report.written is not None)
+            await reports.next()
+        asked = [desired for _, desired in target.writes]
+        lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+        [told] = [line for line in lines if line.get("written") == asked[0]]
+
+        assert told["queueworker"] == KEY
+        assert (told["current"], told["desired"]) == (0, asked[0])
+        assert told["reason"] in {Reason.FIRST_JOB.value, Reason.BACKLOG.value}
+        assert (told["waiting"], told["slots"], told["promise_s"]) == (200, 4, 30.0)
+        assert told["message"].startswith(f"{KEY}: {told['reason']}: 0->{asked[0]}: 200 waiting")
+        assert told["level"] == "info"
+
+    run(scene())
+
+
+def test_the_history_survives_a_restart_and_every_change_of_replicas_is_in_it(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with target.running():
+            for least in (2, 5, 9):
+                policy = replace(POLICY, min_replicas=least)
+                async with looping(dsn, [assigned(target, policy)], settings=OFTEN):
+                    await target.until(lambda least=least: target.ready() == least)  # type: ignore[misc]
+        asked = [e.record["asked"] for e in await history(dsn) if e.record["asked"] is not None]
+
+        assert asked == [desired for _, desired in target.writes] == [2, 5, 9]
+
+    run(scene())
+    assert main(["explain", KEY, "--dsn", dsn, "--all", "--replay"]) == 0
+    assert "replay to the same, bit for bit" in capsys.readouterr().out
+
+
+def test_what_is_decided_without_the_database_is_recorded_when_it_is_back(dsn: str) -> None:
+    async def scene() -> None:
+        name = (await execute(dsn, "SELECT current_database()"))[0][0]
+        other = dsn.replace(f"dbname={name}", "dbname=postgres")
+        target = PodTarget(dsn, ("mail",))
+        policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=1.0))
+        # The pods of this target would need the database: none is created.
+        target.quota = 0
+        async with looping(dsn, [assigned(target, policy)], settings=OFTEN) as (_, reports):
+            await reports.next(2)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await execute(
+                other,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                name,
+            )
+            await reports.until(lambda report: report.written == 6)
+            await reports.next(5)
+            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            while not [e for e in await history(dsn) if e.record["asked"] == 6]:
+                await reports.next()
+        entries = await history(dsn)
+        [fallback] = [entry for entry in entries if entry.record["asked"] == 6]
+        reasons = [entry.record["decision"]["reason"] for entry in entries]
+
+        assert Reason.NO_METRICS.value in reasons
+        assert fallback.record["sample"] is None
+        assert fallback.record["decision"]["reason"] == Reason.FALLBACK.value
+        assert fallback.record["decided_ago_s"] > 0.5
+        assert [difference(entry.record) for entry in entries] == [None] * len(entries)
+
+    run(scene())
