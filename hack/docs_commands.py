@@ -18,6 +18,7 @@ from queueworker import metrics as worker_metrics
 from queueworker.cli.parser import build_parser as worker_parser
 from queueworker_operator.cli import build_parser as operator_parser
 from queueworker_operator.metrics import Metrics
+from queueworker_operator.plugin import build_parser as plugin_parser
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MADE = "<!-- Made by hack/docs_commands.py from the code. -->\n"
@@ -56,9 +57,9 @@ def options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def command_page() -> str:
-    """Describe both command lines."""
+    """Describe all command lines."""
     parts = [MADE + CLI_HEAD]
-    for parser in (worker_parser(), operator_parser()):
+    for parser in (worker_parser(), operator_parser(), plugin_parser()):
         for command, purpose in commands(parser):
             level = "##" if command is parser else "###"
             about = purpose or (command.description or "").split("\n")[0]

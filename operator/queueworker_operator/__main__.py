@@ -1,6 +1,7 @@
 """`python -m queueworker_operator` is `queueworker-operator`."""
 
 import sys
+from importlib import import_module
 
 INSTALL = "python -m pip install '.[operator]'"
 HELP = """usage: queueworker-operator COMMAND ...
@@ -16,8 +17,18 @@ Scales workers of Postgres queues before jobs are late. The commands need the ex
 
 def main() -> int:
     """Run the command line; without the extra `operator`, say how to get it."""
+    return run("queueworker_operator.cli")
+
+
+def kubectl() -> int:
+    """Run the plugin of kubectl, likewise."""
+    return run("queueworker_operator.plugin")
+
+
+def run(package: str) -> int:
+    """Run a package's `main`; its libraries may be missing."""
     try:
-        from queueworker_operator.cli import main as run_command  # noqa: PLC0415 - may be missing
+        run_command = import_module(package).main
     except ModuleNotFoundError as exc:
         missing = f"the module {exc.name!r} is missing; in your checkout: {INSTALL}"
         if {"-h", "--help"} & set(sys.argv[1:]):
@@ -25,7 +36,7 @@ def main() -> int:
             return 0
         print(f"queueworker-operator: {missing}", file=sys.stderr)
         return 1
-    return run_command()
+    return int(run_command())
 
 
 if __name__ == "__main__":

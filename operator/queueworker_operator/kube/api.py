@@ -47,6 +47,13 @@ async def list_objects(
     return await client.list_all(f"/{group}{place}/{resource}", resource)
 
 
+async def get_object(client: Client, kind: Watched, namespace: str, name: str) -> dict[str, Any]:
+    """Read one object of `kind`."""
+    group, resource = kind.value
+    path = f"/{group}/namespaces/{namespace}/{resource}/{name}"
+    return await client.send(Call(method="GET", path=path, verb="get", what=resource))
+
+
 async def get_secret(client: Client, namespace: str, name: str) -> dict[str, str]:
     """Read one Secret by name; values that are not text are left out."""
     path = f"/api/v1/namespaces/{namespace}/secrets/{name}"

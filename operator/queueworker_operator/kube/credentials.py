@@ -5,7 +5,7 @@ import binascii
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NO_CLUSTER = (
     "no Kubernetes cluster to talk to: run inside a pod, set KUBECONFIG, or write ~/.kube/config"
 )
+
+
+Login = Callable[[Mapping[str, Any], Path], Mapping[str, Any]]
+"""Turns a kubeconfig's `exec` (and the folder it is relative to) into a token or a certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +71,20 @@ class Credentials:
         return context
 
 
-def find_credentials(environ: Mapping[str, str]) -> Credentials:
+def find_credentials(
+    environ: Mapping[str, str], *, context: str | None = None, login: Login | None = None
+) -> Credentials:
     """Take the pod's service account, else KUBECONFIG, else ~/.kube/config.
+
+    `context` is that of a kubeconfig (None: the current one); `login` runs a plugin that a user
+    logs in through, without it that is refused.
 
     Raises:
         InvalidSettings: there is none, or it cannot be used.
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     explicit = environ.get("KUBECONFIG")
-    if host and port and not explicit and (SERVICE_ACCOUNT / "token").exists():
+    if host and port and not explicit and not context and (SERVICE_ACCOUNT / "token").exists():
         return _in_cluster(host, port)
     default = Path(environ.get("HOME", "/")) / ".kube" / "config"
     paths = [Path(part) for part in (explicit or str(default)).split(os.pathsep) if part]
@@ -83,7 +92,7 @@ def find_credentials(environ: Mapping[str, str]) -> Credentials:
     if not documents:
         raise InvalidSettings(NO_CLUSTER)
     try:
-        return _from_kubeconfig(documents, paths[0].parent)
+        return _from_kubeconfig(documents, paths[0].parent, (context, login))
     except (AttributeError, TypeError) as exc:  # a list where an object belongs, and the like
         raise InvalidSettings("the kubeconfig is not laid out as one: write it anew") from exc
 
@@ -108,14 +117,21 @@ def _document(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _from_kubeconfig(documents: list[Mapping[str, Any]], folder: Path) -> Credentials:
-    current = next((d["current-context"] for d in documents if d.get("current-context")), None)
+def _from_kubeconfig(
+    documents: list[Mapping[str, Any]], folder: Path, wanted: tuple[str | None, Login | None]
+) -> Credentials:
+    context_name, login = wanted
+    current = context_name or next(
+        (d["current-context"] for d in documents if d.get("current-context")), None
+    )
     if current is None:
         raise InvalidSettings("the kubeconfig has no current context: kubectl config use-context")
     context = _named(documents, ("contexts", "context"), current)
     cluster = _named(documents, ("clusters", "cluster"), context.get("cluster", ""))
     user = _named(documents, ("users", "user"), context.get("user", ""))
-    if "exec" in user or "auth-provider" in user:
+    if "exec" in user and login is not None:
+        user = {**user, **login(user["exec"], folder)}
+    elif "exec" in user or "auth-provider" in user:
         raise InvalidSettings(
             "the kubeconfig's user logs in through a plugin, which is not supported: "
             "use a token (kubectl create token) or a client certificate"

@@ -1,0 +1,94 @@
+"""`kubectl queueworker`: look at QueueWorkers by kubectl's own kubeconfig and context."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from queueworker_operator.cli import compare, explain
+from queueworker_operator.cli.output import add_output
+from queueworker_operator.errors import InvalidSettings, OperatorError
+from queueworker_operator.plugin import commands
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit code. Expected failures are one line on stderr."""
+    parsed = build_parser().parse_args(arguments)
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        return int(parsed.run(parsed))
+    except OperatorError as exc:
+        print(f"kubectl queueworker: {' '.join(str(exc).split())}", file=sys.stderr)
+        return 2 if isinstance(exc, InvalidSettings) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stderr.close()
+        return 141
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe all commands."""
+    parser = argparse.ArgumentParser(
+        prog="kubectl queueworker",
+        description="Look at QueueWorkers: what they have, how they do, and why.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"kubectl queueworker {version('queueworker')}"
+    )
+    several = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    get = several.add_parser(
+        "get",
+        help="show QueueWorkers with their Deployments, pods and what the pods hold",
+        description="Show QueueWorkers, their Deployments, and each pod with the jobs that its "
+        "worker holds. Without names all of the namespace.",
+    )
+    get.add_argument("name", nargs="*", metavar="NAME")
+    get.add_argument("-A", "--all-namespaces", action="store_true", help="of the whole cluster")
+    _add_access(get)
+    add_output(get)
+    get.set_defaults(run=commands.get)
+    status = several.add_parser(
+        "status",
+        help="tell how a QueueWorker does: promise, backlog, decision, conditions",
+        description="Tell how a QueueWorker does, from its status alone.",
+    )
+    _add_one(status)
+    add_output(status)
+    status.set_defaults(run=commands.status)
+    why = several.add_parser(
+        "why",
+        help="show why a QueueWorker has the replicas it has",
+        description="Show its recorded decisions, newest last; with --decision one of them, "
+        "worked out by hand.",
+    )
+    _add_one(why)
+    explain.add_flags(why)
+    why.set_defaults(run=commands.why)
+    compared = several.add_parser(
+        "compare",
+        help="compare what happened beside a DryRun with what would have",
+        description="For a QueueWorker in mode DryRun beside an HPA, KEDA or a fixed size: late "
+        "jobs and pod-hours as they were, and as they would have been under its decisions.",
+    )
+    _add_one(compared)
+    compare.add_flags(compared)
+    compared.set_defaults(run=commands.compared)
+    return parser
+
+
+def _add_one(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    _add_access(parser)
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--namespace", metavar="NS", help="(default: the context's)")
+    parser.add_argument("--context", help="of the kubeconfig (default: the current one)")
+    parser.add_argument(
+        "--kubeconfig", metavar="FILE", help="(default: KUBECONFIG, ~/.kube/config)"
+    )
+    parser.add_argument(
+        "--dsn", help="of the queues' database (default: from the Secret that the resource names)"
+    )

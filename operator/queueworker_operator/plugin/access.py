@@ -1,0 +1,89 @@
+"""How the plugin reaches a cluster and, by a QueueWorker's Secret, its database."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from queueworker_operator.errors import AccessDenied, InvalidSettings, ObjectMissing, OperatorError
+from queueworker_operator.kube import Client, Credentials, api, find_credentials
+from queueworker_operator.kube.login import log_in
+from queueworker_operator.resource import ResourceSpec, parse
+
+OWN_DSN = "give --dsn with an address that this machine reaches"
+PREFIXES = ("queueworkers/", "queueworker/", "qw/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The cluster, the namespace meant, and the DSN of the flag."""
+
+    credentials: Credentials
+    namespace: str
+    dsn: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Access":
+        """Read the flags, as kubectl reads its own."""
+        environ = dict(os.environ)
+        if arguments.kubeconfig:
+            environ["KUBECONFIG"] = arguments.kubeconfig
+        credentials = find_credentials(environ, context=arguments.context, login=log_in)
+        return cls(
+            credentials=credentials,
+            namespace=arguments.namespace or credentials.namespace,
+            dsn=arguments.dsn,
+        )
+
+
+def plain(name: str) -> str:
+    """Take `qw/mail` for `mail`, as `kubectl get -o name` writes it."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name.removeprefix("queueworkers.queueworker.dev/").removeprefix(
+        "queueworker.queueworker.dev/"
+    )
+
+
+async def find(client: Client, namespace: str, name: str) -> dict[str, Any]:
+    """Read a QueueWorker.
+
+    Raises:
+        InvalidSettings: there is none of this name; the message says where it was looked for.
+    """
+    try:
+        return await api.get_object(client, api.Watched.QUEUE_WORKERS, namespace, name)
+    except ObjectMissing as exc:
+        raise InvalidSettings(
+            f"there is no QueueWorker {name} in namespace {namespace}: "
+            "kubectl get queueworkers -A lists them; -n names another namespace"
+        ) from exc
+
+
+async def dsn_of(client: Client, access: Access, body: Mapping[str, Any]) -> str:
+    """Give the DSN of the flag, else of the Secret that the resource names.
+
+    Raises:
+        InvalidSettings: the Secret cannot be read, or lacks the key.
+    """
+    if access.dsn:
+        return access.dsn
+    spec: ResourceSpec = parse(body)
+    name, key = spec.secret_name, spec.secret_key
+    try:
+        values = await api.get_secret(client, spec.namespace, name)
+    except ObjectMissing as exc:
+        raise InvalidSettings(f"Secret {spec.namespace}/{name} does not exist: create it") from exc
+    except AccessDenied as exc:
+        raise InvalidSettings(f"you may not get Secret {spec.namespace}/{name}: {OWN_DSN}") from exc
+    if not values.get(key):
+        raise InvalidSettings(f"Secret {spec.namespace}/{name} has no key {key}: {OWN_DSN}")
+    return values[key]
+
+
+def reachable(error: OperatorError, access: Access) -> OperatorError:
+    """Add to a database's error what is usual from outside a cluster."""
+    if access.dsn:
+        return error
+    return type(error)(f"{error}; the Secret's address may hold inside the cluster only: {OWN_DSN}")
