@@ -434,3 +434,18 @@ def test_the_lease_of_a_dead_pod_is_ended_at_once(
         return int(row[0])
 
     wait_until(lambda: alive() == 0, within_s=3, what="the worker's row is gone", every_s=0.1)
+
+
+def test_a_reason_to_worry_is_an_event_also_without_a_change_of_replicas(
+    place: Place, start: Start, dsn: str, conn: Connection
+) -> None:
+    enqueue(conn, 500)
+    place.apply(deployment(replicas=2), queue_worker(maxReplicas=2), secret(dsn))
+    start()
+    place.await_told("Ready")
+
+    [event] = wait_until(place.events, within_s=15, what="an event")
+
+    assert (event["reason"], event["type"]) == ("MaxReplicas", "Warning")
+    assert "maxReplicas is 2" in event["message"]
+    assert place.replicas() == 2

@@ -8,7 +8,7 @@ from tests.support.decisions import CONDITIONS, POLICY, Beside, bursts
 from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.decide import decide
 from queueworker_operator.decision.minutes import Glimpse, Minute, follow
-from queueworker_operator.decision.model import Replicas, Sample
+from queueworker_operator.decision.model import Replicas, Sample, Window
 from queueworker_operator.decision.state import StartUp, State
 from queueworker_operator.simulate.dbc import Dbc
 from queueworker_operator.simulate.dry_run import (
@@ -155,3 +155,15 @@ def test_the_replicas_are_those_of_the_time() -> None:
 
     asked = [was.step(None, At(1_000_000.0 + second))[0] for second in seconds]  # type: ignore[arg-type]
     assert asked == [1, 1, 4, 4, 2, 2]
+
+
+def test_a_schedule_is_in_force_in_the_replay() -> None:
+    minutes, _ = kept()
+    window = Window(cron="* * * * *", timezone="UTC", min_replicas=30, duration_s=3600)
+    scheduled = replace(known(), policy=replace(POLICY, schedule=(window,)))
+
+    plain, floored = compared(minutes), compare(comparable(minutes), scheduled)
+
+    assert plain.ours.max_replicas < 30
+    assert floored.ours.max_replicas >= 30
+    assert floored.ours.pod_hours > 3 * plain.ours.pod_hours

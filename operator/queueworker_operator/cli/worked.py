@@ -51,7 +51,8 @@ def sections(working: Working, decision: Mapping[str, Any]) -> Iterator[str]:
     yield from pairs(working.forecast)
     yield f"\nDemand against capacity\n{wrapped(working.horizon, '  ')}"
     yield from curve(working.points, int(decision["desired"]))
-    yield wrapped(LEGEND, "  ")
+    if working.points:
+        yield wrapped(LEGEND, "  ")
     yield "\nWhat bounded it"
     for bound in working.bounds:
         yield wrapped(f"{bound.name:<12}{bound.pods:>7}  {bound.why}", "  ", 21)
@@ -66,6 +67,9 @@ def pairs(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def curve(points: Sequence[Point], desired: int) -> Iterator[str]:
     """Write the curves as a table."""
+    if not points:
+        yield "  no job waits, comes or falls due in this time: no deadline can be missed"
+        return
     heads = ("u", "D(u)", "K there", f"K {desired} pods", f"K {max(desired - 1, 0)} pods")
     yield "  " + "".join(f"{head:>13}" for head in heads)
     for point in points:

@@ -135,6 +135,8 @@ def _points(verdict: Verdict, test: DeadlineTest) -> tuple[Point, ...]:
         )
         for (time_s, due, now), (_, _, decided), (_, _, fewer) in zip(*curves, strict=True)
     ]
+    if not points:
+        return ()  # no job is in sight
     worst = max(points, key=lambda point: (point.counts, point.due - point.fewer))
     later = [point for point in points if point.time_s >= 0]
     step = max(1, -(-len(later) // (ROWS - 1)))

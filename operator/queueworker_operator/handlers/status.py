@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from queueworker_operator.decision.model import Reason
 from queueworker_operator.errors import ObjectMissing, OperatorError
 from queueworker_operator.handlers.bucket import Bucket
 from queueworker_operator.handlers.roster import Member, Roster
 from queueworker_operator.kube import Client, api
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource import (
+    WARNINGS,
     Condition,
     Facts,
     Trouble,
@@ -48,6 +50,7 @@ class Story:
     written_at_s: float = field(default=float("-inf"))
     failed_at_s: float = field(default=float("-inf"))
     stale: bool = True
+    warned: dict[Reason, float] = field(default_factory=dict)
 
 
 class StatusWriter:
@@ -89,7 +92,7 @@ class StatusWriter:
         if report.changed or report.written is not None:
             story.stale = True
             self._changed.set()
-        if report.written is not None:
+        if report.written is not None or self._begins_to_warn(story, report):
             self._queue_decision(key, report)
         if Fact.ACCESS_REFUSED in report.facts:
             self.on_access_refused(key)
@@ -185,6 +188,17 @@ class StatusWriter:
             selector=deployment.selector if deployment else None,
             troubles=story.troubles,
         )
+
+    def _begins_to_warn(self, story: Story, report: Report) -> bool:
+        """Tell whether a reason to worry is new, or was told long ago."""
+        reason = None if report.decision is None else report.decision.reason
+        if not report.changed or reason not in WARNINGS:
+            return False
+        before_s, now_s = story.warned.get(reason, float("-inf")), self._clock()
+        if now_s - before_s < REFRESH_S:
+            return False
+        story.warned[reason] = now_s
+        return True
 
     def _queue_decision(self, key: str, report: Report) -> None:
         member = self._roster.get(key)

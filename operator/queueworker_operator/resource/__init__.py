@@ -2,7 +2,7 @@
 
 from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
 from queueworker_operator.resource.conflicts import Claim, find_conflicts
-from queueworker_operator.resource.events import decision_event, trouble_event
+from queueworker_operator.resource.events import WARNINGS, decision_event, trouble_event
 from queueworker_operator.resource.kind import GROUP, KIND, PLURAL, VERSION, key_of
 from queueworker_operator.resource.schedule import in_force
 from queueworker_operator.resource.spec import SPEC_FIELDS, ResourceSpec, parse
@@ -15,6 +15,7 @@ __all__ = [
     "PLURAL",
     "SPEC_FIELDS",
     "VERSION",
+    "WARNINGS",
     "Claim",
     "Condition",
     "ConditionReason",

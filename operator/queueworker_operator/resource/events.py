@@ -1,4 +1,4 @@
-"""Kubernetes Events: one for each change of replicas, one for each rival found."""
+"""Kubernetes Events: for each change of replicas, each new reason to worry, each rival found."""
 
 from typing import Any
 

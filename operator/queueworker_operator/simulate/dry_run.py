@@ -8,14 +8,15 @@ import random
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from queueworker_operator.decision.minutes import Minute
 from queueworker_operator.decision.model import Decision, Policy
 from queueworker_operator.decision.regime import SERVICE_PRIOR_S, START_UP_PRIOR_S
 from queueworker_operator.decision.state import State
-from queueworker_operator.simulate.dbc import Dbc
+from queueworker_operator.resource import in_force
+from queueworker_operator.simulate.dbc import Dbc, Memory
 from queueworker_operator.simulate.model import Conditions, Lognormal, Workload
 from queueworker_operator.simulate.policy import Seen
 from queueworker_operator.simulate.reading import EPOCH_S
@@ -93,6 +94,26 @@ class AsItWas:
         return self.changes[max(place, 0)][1], memory
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnSchedule:
+    """Ours, with the floors that the schedule puts into force from `since_s` (epoch) on."""
+
+    policy: Policy
+    since_s: float
+    name: str = "dbc"
+    drains: bool = True
+
+    def begin(self, seed: int) -> Memory:
+        """Know nothing."""
+        return Dbc(policy=self.policy).begin(seed)
+
+    def step(self, memory: Memory, seen: Seen) -> tuple[int, Memory]:
+        """Give the replicas that are decided for, with the floor of that time."""
+        now_s = self.since_s + seen.at_s - EPOCH_S
+        policy = in_force(self.policy, now_s, memory.state.start_up.estimate_s)
+        return Dbc(policy=policy).step(memory, seen)
+
+
 def comparable(minutes: Sequence[Minute]) -> list[Minute]:
     """Give the newest minutes that belong together: one promise, one server, no long gap."""
     first = 0
@@ -122,6 +143,7 @@ def compare(
         seed=seed,
     )
     first, last = minutes[0], minutes[-1]
+    ours = OnSchedule(policy=replace(known.policy, floor=None), since_s=first.until_s)
     lasts_s, seen_s = last.until_s - first.until_s, sum(minute.seen_s for minute in minutes[1:])
     return Comparison(
         since_s=first.until_s,
@@ -130,7 +152,7 @@ def compare(
         promise_s=last.promise_s,
         measured=measured_of(minutes),
         modelled=simulate(workload, conditions, AsItWas(changes=changes)).figures,
-        ours=simulate(workload, conditions, Dbc(policy=known.policy), tell).figures,
+        ours=simulate(workload, conditions, ours, tell).figures,
         jobs=len(workload.at_s),
         service=service,
         start_up=known.start_up,
