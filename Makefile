@@ -21,7 +21,7 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 test: venv lint ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes" $(TESTS)
 
-simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour alone on 2 cores; cut short it goes on where it was; JSON=FILE keeps the figures)
+simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour by estimate; cut short it goes on where it was; JSON=FILE keeps the figures)
 	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 faults: venv ## kill, stop, crash, cut and skew all there is: 40 rows (Debian, root, make tools); ROWS=1-30 for workers alone; SEED=n ROUNDS=m mixes these at random
