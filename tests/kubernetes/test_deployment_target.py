@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from tests.support.controlplane import ApiServer
@@ -10,6 +11,7 @@ from tests.support.mail import Place, deployment, pod
 
 from queueworker_operator.errors import TargetConflict, TargetUnavailable
 from queueworker_operator.kube import Client, Credentials, api, find_credentials
+from queueworker_operator.kube import client as client_module
 from queueworker_operator.kube.api import DELETION_COST, Watched
 from queueworker_operator.target.cache import ClusterCache
 from queueworker_operator.target.deployment import DeploymentTarget
@@ -41,10 +43,29 @@ def run(place: Place, scenario: Scenario, credentials: Credentials | None = None
 async def fill(cache: ClusterCache, place: Place) -> None:
     admin = find_credentials({"KUBECONFIG": str(place.server.kubeconfig)})
     async with Client(admin) as client:
-        for body in await api.list_objects(client, Watched.DEPLOYMENTS, place.namespace):
+        async for body in api.list_objects(client, Watched.DEPLOYMENTS, place.namespace):
             cache.put_deployment(body)
-        for body in await api.list_objects(client, Watched.PODS, place.namespace):
+        async for body in api.list_objects(client, Watched.PODS, place.namespace):
             cache.put_pod(body)
+
+
+def test_who_is_there_is_listed_in_pages_without_specs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "PAGE", 2)
+    names = [f"worker-{number}" for number in range(5)]
+    place.apply(*map(deployment, names))
+    admin = find_credentials({"KUBECONFIG": str(place.server.kubeconfig)})
+
+    async def listed() -> list[dict[str, Any]]:
+        async with Client(admin) as client:
+            found = api.list_metadata(client, Watched.DEPLOYMENTS, place.namespace)
+            return [body async for body in found]
+
+    bodies = asyncio.run(listed())
+
+    assert {body["metadata"]["name"] for body in bodies} >= set(names)
+    assert not any("spec" in body for body in bodies)
 
 
 def test_scaling_changes_the_replicas_and_shows_at_once(place: Place) -> None:

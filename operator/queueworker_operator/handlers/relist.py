@@ -6,7 +6,7 @@ finds them, and says in one line what is missing when the operator starts.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from queueworker_operator.errors import ObjectMissing, OperatorError
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 EVERY_S = 300.0
 FIRST_S = 10.0
 SETTLE_S = 1.0
+Listing = Callable[[Client, Watched, str | None], AsyncIterator[dict[str, Any]]]
 NO_KIND = (
     "the cluster does not know the kind QueueWorker: install the chart, "
     "or kubectl apply -f crds/queueworkers.queueworker.dev.yaml"
@@ -68,14 +69,14 @@ class Relisting:
             ClusterUnavailable: the API server does not answer.
         """
         for kind in Watched:
-            for body in await self._list(kind):
+            async for body in self._list(kind, api.list_objects):
                 self._put(kind, body)
 
     async def prune(self) -> None:
         """Drop what is gone. What is there is told by the streams: a list may be older than they."""
         for kind in Watched:
             before = self._known(kind)
-            listed = {place_of(body) for body in await self._list(kind)}
+            listed = {place_of(body) async for body in self._list(kind, api.list_metadata)}
             for place in before - listed:
                 self._drop(kind, place)
 
@@ -96,14 +97,13 @@ class Relisting:
             except OperatorError as exc:
                 logger.warning("the caches are not compared with the cluster: %s", exc)
 
-    async def _list(self, kind: Watched) -> list[dict[str, Any]]:
-        bodies: list[dict[str, Any]] = []
+    async def _list(self, kind: Watched, listing: Listing) -> AsyncIterator[dict[str, Any]]:
         for namespace in self._namespaces:
             try:
-                bodies.extend(await api.list_objects(self._client, kind, namespace))
+                async for body in listing(self._client, kind, namespace):
+                    yield body
             except ObjectMissing as exc:
                 raise ObjectMissing(NO_KIND) from exc
-        return bodies
 
     def _known(self, kind: Watched) -> set[tuple[str, str]]:
         match kind:

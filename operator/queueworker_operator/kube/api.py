@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from queueworker_operator.errors import ObjectChanged
-from queueworker_operator.kube.client import Call, Client
+from queueworker_operator.kube.client import METADATA, Call, Client
 
 FIELD_MANAGER = "queueworker-operator"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -38,13 +38,24 @@ class Scale:
     version: str
 
 
-async def list_objects(
+def list_objects(
     client: Client, kind: Watched, namespace: str | None
-) -> list[dict[str, Any]]:
+) -> AsyncIterator[dict[str, Any]]:
     """List all objects of `kind` in `namespace` (None: everywhere)."""
+    return client.list_all(_collection(kind, namespace), kind.resource)
+
+
+def list_metadata(
+    client: Client, kind: Watched, namespace: str | None
+) -> AsyncIterator[dict[str, Any]]:
+    """List them with nothing but their metadata: that is all it takes to know who is there."""
+    return client.list_all(_collection(kind, namespace), kind.resource, METADATA)
+
+
+def _collection(kind: Watched, namespace: str | None) -> str:
     group, resource = kind.value
     place = f"/namespaces/{namespace}" if namespace else ""
-    return await client.list_all(f"/{group}{place}/{resource}", resource)
+    return f"/{group}{place}/{resource}"
 
 
 async def get_object(client: Client, kind: Watched, namespace: str, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ image, for a dozen calls. kopf brings aiohttp anyway.
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from queueworker_operator.kube.credentials import Credentials
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
 DEADLINE_S = 4.0  # shorter than what a lease lasts beyond its holder (see leader.py)
 CONNECT_S = 5.0
@@ -40,6 +41,7 @@ class Call:
     what: str
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    accept: str = JSON
 
 
 class Client:
@@ -86,24 +88,26 @@ class Client:
                 "check the address and the network"
             ) from exc
 
-    async def list_all(self, path: str, what: str) -> list[dict[str, Any]]:
-        """List a collection in pages; the items lack kind and apiVersion."""
-        items: list[dict[str, Any]] = []
+    async def list_all(
+        self, path: str, what: str, accept: str = JSON
+    ) -> AsyncIterator[dict[str, Any]]:
+        """List a collection, a page at a time in memory; the items lack kind and apiVersion."""
         query = {"limit": str(PAGE)}
         while True:
-            call = Call(method="GET", path=path, verb="list", what=what, query=query)
+            call = Call(method="GET", path=path, verb="list", what=what, query=query, accept=accept)
             page = await self.send(call)
-            items.extend(page.get("items") or ())
+            for item in page.get("items") or ():
+                yield item
             more = (page.get("metadata") or {}).get("continue")
             if not more:
-                return items
+                return
             query = {"limit": str(PAGE), "continue": more}
 
     async def _sent(self, call: Call) -> dict[str, Any]:
         if self._session is None:
             raise ClusterUnavailable("the session with the Kubernetes API is closed")
         self._check_held(call)
-        headers = {"Accept": JSON}
+        headers = {"Accept": call.accept}
         if token := self._credentials.bearer():
             headers["Authorization"] = f"Bearer {token}"
         if call.body is not None:

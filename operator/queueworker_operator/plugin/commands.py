@@ -86,7 +86,9 @@ async def _branches(access: Access, names: Sequence[str], *, everywhere: bool) -
             bodies = [await find(client, access.namespace, name) for name in names]
         else:
             place = None if everywhere else access.namespace
-            bodies = await api.list_objects(client, api.Watched.QUEUE_WORKERS, place)
+            bodies = [
+                one async for one in api.list_objects(client, api.Watched.QUEUE_WORKERS, place)
+            ]
         return [await _branch(client, access, body) for body in bodies]
 
 
@@ -95,7 +97,7 @@ async def _branch(client: Client, access: Access, body: Mapping[str, Any]) -> Br
     target = body["spec"]["scaleTargetRef"]["name"]
     try:
         deployment = await api.get_object(client, api.Watched.DEPLOYMENTS, namespace, target)
-        pods = await api.list_objects(client, api.Watched.PODS, namespace)
+        pods = [one async for one in api.list_objects(client, api.Watched.PODS, namespace)]
     except OperatorError as exc:
         return branch_of(body, time.time(), trouble=str(exc))
     try:
