@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,7 @@ from queueworker_operator.cli import main
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy
 from queueworker_operator.errors import LagUnavailable
-from queueworker_operator.lag import QueueLag
+from queueworker_operator.lag import Lags
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Fact
 from queueworker_operator.settings import LoopSettings
@@ -41,14 +41,13 @@ class FastClock(PostgresLag):
 
     began_s: float | None = None
 
-    async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
-        return {queue: self.hurried(lag) for queue, lag in (await super().read(queues)).items()}
-
-    def hurried(self, lag: QueueLag) -> QueueLag:
-        self.began_s = lag.at_s if self.began_s is None else self.began_s
+    async def look(self, queues: Sequence[str]) -> Lags:
+        lags = await super().look(queues)
+        self.began_s = lags.at_s if self.began_s is None else self.began_s
         # Without a revision no tick is left out for want of news.
-        at_s = lag.at_s + (lag.at_s - self.began_s) * (TIMES - 1)
-        return replace(lag, at_s=at_s, revision=0)
+        rows = {queue: replace(lag, revision=0) for queue, lag in lags.rows.items()}
+        at_s = lags.at_s + (lags.at_s - self.began_s) * (TIMES - 1)
+        return replace(lags, at_s=at_s, rows=rows)
 
 
 def test_the_minutes_are_kept_and_compared_and_the_target_is_left_alone(
