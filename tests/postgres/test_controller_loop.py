@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Coroutine
 from dataclasses import replace
 
+import psycopg
 import pytest
 from tests.support.loops import KEY, enqueue, execute, looping
 from tests.support.targets import PodTarget
@@ -399,6 +400,41 @@ def test_a_write_that_fails_again_and_again_is_recorded_once(dsn: str) -> None:
 
         assert target.conflicts == 0
         assert [asked for (asked,) in rows].count(3) == 1
+
+    run(scene())
+
+
+REFUSE_RECORDS = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+      $$BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END$$;
+    CREATE TRIGGER refuse BEFORE INSERT ON queueworker.decision
+      FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+def test_nothing_is_scaled_before_its_decision_is_recorded(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(2),
+            looping(dsn, [assigned(target, fixed(2))], settings=HASTY) as (loop, reports),
+        ):
+            await reports.next(2)
+            async with await psycopg.AsyncConnection.connect(dsn) as conn:
+                await conn.execute(REFUSE_RECORDS)
+            loop.assign(assigned(target, fixed(5)))
+            held = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+            loop.assign(assigned(target, fixed(1)))
+            await reports.until(lambda report: Fact.METRICS_UNAVAILABLE not in report.facts)
+            await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+            assert target.writes == []
+            await execute(dsn, "DROP TRIGGER refuse ON queueworker.decision")
+            loop.assign(assigned(target, fixed(5)))
+            await reports.until(lambda report: report.written == 5)
+            rows = await execute(dsn, "SELECT record -> 'asked' FROM queueworker.decision")
+
+        assert "not scaled to 5" in held.facts[Fact.METRICS_UNAVAILABLE]
+        assert [asked for (asked,) in rows].count(5) == 1
 
     run(scene())
 

@@ -109,10 +109,8 @@ class Action:
     async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
         """Record, then write; a write that fails is tried again at the next tick."""
         target = self.watch.assignment.target
-        attempt = (self.verdict.replicas.current, desired)
-        if attempt != self.watch.failed:  # once, or failures would push the history out
-            await history.keep(self.ports, self.watch, self.verdict, desired)
-        self.watch.failed = attempt
+        if not await self._recorded(desired):
+            return False
         if not self.ports.may_write():
             return False  # the lease may have ended while the database answered
         try:
@@ -130,6 +128,18 @@ class Action:
         self.watch.failed = None
         self.watch.has_asked(desired, self.ports.clock())
         self.written = desired
+        return True
+
+    async def _recorded(self, desired: int) -> bool:
+        """Record the decision, once for all tries, or failures would push the history out."""
+        attempt = (self.verdict.replicas.current, desired)
+        if attempt == self.watch.failed:
+            return True
+        if not await history.keep(self.ports, self.watch, self.verdict, desired):
+            text = f"not scaled to {desired}: the database did not take the decision's record"
+            self.facts[Fact.METRICS_UNAVAILABLE] = text
+            return False
+        self.watch.failed = attempt
         return True
 
     async def _scale_without_drain(self, missing: GrantMissing) -> None:

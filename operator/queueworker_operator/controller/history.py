@@ -14,11 +14,18 @@ logger = logging.getLogger(__name__)
 MOST_UNWRITTEN = 20
 
 
-async def keep(ports: Ports, watch: Watch, verdict: Verdict, asked: int | None) -> None:
-    """Record a verdict; `asked` is what the target is asked for, None for nothing."""
-    record = to_json(verdict, asked)
-    if verdict.sample is None or not await _written(ports, watch, record):
+async def keep(ports: Ports, watch: Watch, verdict: Verdict, asked: int | None) -> bool:
+    """Record a verdict; `asked` is what the target is asked for, None for nothing.
+
+    Tells whether the target may be written: what was decided from the database's data must be
+    recorded there first, what was decided without them is recorded when it is back.
+    """
+    record, is_blind = to_json(verdict, asked), verdict.sample is None
+    if not is_blind and await _written(ports, watch, record):
+        return True
+    if is_blind or asked is None:
         _postpone(ports, watch, record)
+    return is_blind
 
 
 async def catch_up(ports: Ports, watch: Watch) -> None:
@@ -39,7 +46,7 @@ async def _written(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> boo
     except GrantMissing as exc:
         logger.warning("%s: a decision is not recorded: %s", key, exc)
     except LagUnavailable as exc:
-        logger.warning("%s: a decision is recorded later: %s", key, exc)
+        logger.warning("%s: a decision is not recorded yet: %s", key, exc)
         return False
     return True
 
