@@ -38,6 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"kubectl queueworker {version('queueworker')}"
     )
     several = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_looks(several)
+    _add_stories(several)
+    return parser
+
+
+def _add_looks(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe what shows how things stand now."""
     get = several.add_parser(
         "get",
         help="show QueueWorkers with their Deployments, pods and what the pods hold",
@@ -57,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_one(status)
     add_output(status)
     status.set_defaults(run=commands.status)
+
+
+def _add_stories(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe what tells how it came about."""
     why = several.add_parser(
         "why",
         help="show why a QueueWorker has the replicas it has",
@@ -75,7 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_one(compared)
     compare.add_flags(compared)
     compared.set_defaults(run=commands.compared)
-    return parser
 
 
 def _add_one(parser: argparse.ArgumentParser) -> None:
