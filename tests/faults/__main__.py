@@ -1,7 +1,7 @@
 """`python -m tests.faults`: every row of the fault table once, and a line for each.
 
 `python -m tests.faults --rows 6,28-29` runs some; rows from 31 on need the programs of `make tools`.
-Random mixes: `python -m tests.faults.mix`.
+Random mixes: `python -m tests.faults.mix`. Full lengths: `python -m tests.faults.operator`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-ALL = (*range(1, 40), 41)
+ALL = range(1, 48)
 ROWS = re.compile(r"^test_((?:\d\d_)+)")
 
 

@@ -1,4 +1,4 @@
-"""Row 31: the operator is killed before and after its writes to the API."""
+"""Row 31: the operator is killed before and after each of its writes, to the API and to Postgres."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +31,11 @@ API_WRITES: dict[str, Callable[[Seen], bool]] = {
     "scale": lambda seen: seen.is_scale,
     "deletion cost": lambda seen: seen.method == "PATCH" and "/pods/" in seen.path,
     "event": lambda seen: seen.method == "POST" and seen.path.endswith("/events"),
+    "status": lambda seen: seen.method == "PATCH" and seen.path.endswith("/status"),
+}
+DATABASE_WRITES = {
+    "decision": b"queueworker.record_decision",
+    "drain": b"queueworker.set_drain",
 }
 
 
@@ -87,15 +92,21 @@ class Scene:
 def kill_at(scene: Scene, what: str, moment: str) -> None:
     """Begin the scene and kill the operator before or after it writes `what`."""
     operator, operated = scene.begin(), scene.operated
-    fault = Fault(matches=API_WRITES[what], times=1, cuts_before=moment == "before")
-    setattr(fault, moment, operator.process.kill)
-    operated.api.fault = fault
-    operated.ask(1)
+    if what in API_WRITES:
+        fault = Fault(matches=API_WRITES[what], times=1, cuts_before=moment == "before")
+        setattr(fault, moment, operator.process.kill)
+        operated.api.fault = fault
+        operated.ask(1)
+    else:
+        cut = operated.database.cut_at(DATABASE_WRITES[what], must_pass=moment == "after")
+        operated.ask(1)
+        assert cut.wait(30)
+        operator.process.kill()
     operator.process.wait(30)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("what", API_WRITES)
+@pytest.mark.parametrize("what", [*API_WRITES, *DATABASE_WRITES])
 def test_row_31_killed_at_a_write_the_next_one_comes_to_the_same_end(
     operated: OperatorBench, what: str, moment: str
 ) -> None:
