@@ -24,7 +24,7 @@ test: venv lint ## every check that needs no root, no cluster and no tool build 
 simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour by estimate; cut short it goes on where it was; JSON=FILE keeps the figures)
 	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)
 
-faults: venv ## kill, stop, crash, cut and skew all there is: 47 rows (Debian, root, make tools); ROWS=1-30 for workers alone; SEED=n ROUNDS=m mixes these at random
+faults: venv ## kill, stop, crash, cut and skew all there is: 48 rows (Debian, root, make tools); ROWS=1-30 for workers alone; SEED=n ROUNDS=m mixes these at random
 	@hack/packages pgbouncer faketime iproute2 nftables && $(BIN)/python -m tests.faults$(if $(SEED)$(ROUNDS),.mix $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)),$(if $(ROWS), --rows $(ROWS)))
 
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-ALL = range(1, 48)
+ALL = range(1, 49)
 ROWS = re.compile(r"^test_((?:\d\d_)+)")
 
 
