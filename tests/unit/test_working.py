@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from tests.support.decisions import CONDITIONS, Recorder, bursts
+from tests.support.samples import learned, sample
 
 from queueworker_operator.cli.worked import document_of, text_of
 from queueworker_operator.controller.record import Verdict, difference, to_json, work_out_again
 from queueworker_operator.decision.decide import decide, weigh
-from queueworker_operator.decision.model import Mode, Policy, Replicas, Sample
+from queueworker_operator.decision.model import Floor, Mode, Policy, Replicas, Sample
 from queueworker_operator.decision.state import State
 from queueworker_operator.decision.working import work_out
 from queueworker_operator.simulate.run import simulate
@@ -148,3 +149,64 @@ def test_a_target_that_was_asked_for_another_number_is_a_difference() -> None:
     assert difference(to_json(verdict, decision.desired + 1)) == (
         f"asked for {decision.desired + 1}, decided {decision.desired}"
     )
+
+
+def test_what_bounds_a_decision_is_named_one_by_one() -> None:
+    policy = Policy(max_replicas=50, floor=Floor(replicas=2, why="schedule '0 8 * * *'"))
+    state = learned(service_s=2.0, rate_per_s=20.0)
+    state = replace(state, guard=replace(state.guard, cap=9))
+    verdict = weigh(policy, state, sample(ready=20, oldest_age_s=1), Replicas(current=5, ready=5))
+    held = replace(verdict.restrained, refused=4, rollout=True, saturated=True)
+    told = {
+        bound.name: (bound.pods, bound.why)
+        for bound in work_out(replace(verdict, restrained=held)).bounds
+    }
+
+    assert told["stalled"] == (f"<= {held.wish}", "no pod becomes ready; 4 pods more wanted")
+    assert told["saturation"] == ("<= 9", "more pods finished no more jobs; it binds")
+    assert told["rollout"] == (">= 5", "no scale-in meanwhile")
+    assert told["schedule"] == (">= 2", "schedule '0 8 * * *'")
+    loose = work_out(replace(verdict, restrained=replace(held, saturated=False)))
+    assert "does not bind" in next(b.why for b in loose.bounds if b.name == "saturation")
+
+
+def test_one_pod_fewer_during_a_rollout_is_not_asked_for() -> None:
+    state, calm = learned(rate_per_s=1.0), Replicas(current=3, ready=3)
+    verdict = weigh(Policy(), state, sample(), calm)
+    during = replace(verdict, desired=3, restrained=replace(verdict.restrained, rollout=True))
+
+    assert work_out(during).fewer == "with 2 pods: nothing is scaled in during a rollout"
+
+
+def test_the_last_pod_waits_for_the_first_job() -> None:
+    verdict = weigh(Policy(), learned(), sample(), Replicas(current=1, ready=1))
+    kept = replace(verdict, desired=1, plan=replace(verdict.plan, keep=1, enough=1))
+
+    assert work_out(kept).fewer == "with 0 pods: the first job would find no pod"
+
+
+def test_a_pod_that_nothing_keeps_is_told_so() -> None:
+    state, many = learned(rate_per_s=0.1), Replicas(current=9, ready=9)
+    verdict = weigh(Policy(max_replicas=9), state, sample(), many)
+    spare = replace(verdict, desired=9, restrained=replace(verdict.restrained, held=0))
+
+    assert work_out(spare).fewer == "with 8 pods: every deadline would hold, too"
+
+
+def test_jobs_announced_together_are_told_as_such() -> None:
+    state = learned(service_s=5.0)
+    due = (0,) * 6 + (400,) + (0,) * 53
+    now = sample(due_5s=due)
+    verdict = weigh(Policy(max_replicas=100), state, now, Replicas(current=1, ready=1))
+
+    assert verdict.desired > 2
+    assert work_out(verdict).fewer.endswith("jobs announced together")
+
+
+def test_long_jobs_show_what_they_occupy_in_the_load() -> None:
+    state = learned(service_s=300.0, rate_per_s=0.2)
+    busy = sample(running=60, ready=5, oldest_age_s=2.0)
+    working = work_out(weigh(Policy(max_replicas=90), state, busy, Replicas(current=15, ready=15)))
+
+    told = next(text for name, text in working.forecast if name == "load")
+    assert told.endswith("with what long jobs occupy mixed in")
