@@ -6,7 +6,7 @@ JSON   ?=
 ARGS   ?=
 RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test simulate-suite faults lint types docs lock wheel clean bench bench-drain bench-full bench-keda bench-scale-in
+.PHONY: help venv demo test branches simulate-suite faults lint types docs lock wheel clean bench bench-drain bench-full bench-keda bench-scale-in
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ venv: $(VENV)/.installed ## create the virtual environment (about 45 s, once)
 demo: venv ## replay a real trace on this machine: no cluster, no server (2 minutes; JSON=FILE writes the summary)
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
-test: venv lint ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
+test: venv lint branches ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes" $(TESTS)
+
+branches: venv ## every branch of the decision is taken by an example (20 s)
+	@hack/branches
 
 simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour by estimate; cut short it goes on where it was; JSON=FILE keeps the figures)
 	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)
