@@ -31,6 +31,6 @@ def test_the_footprint_counts_queries_connections_and_writes(tmp_path: Path) -> 
     (run,) = row["runs"]
     assert status == 0
     assert run["connections"] == 2
-    assert 0.5 < run["reads_per_s"] <= run["queries_per_s"] < 3
+    assert 0.5 < run["reads_per_s"] <= run["queries_per_s"] < 10
     assert 20 < run["rss_mb"] < 150
     assert run["cores"] > 0
