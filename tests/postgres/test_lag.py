@@ -273,17 +273,18 @@ def test_a_drain_flag_is_heard_at_once(dsn: str) -> None:
     assert heard == expected
 
 
-def test_the_last_200_decisions_of_a_name_are_kept(conn: Connection) -> None:
+def test_the_last_200_changes_and_100_other_decisions_of_a_name_are_kept(conn: Connection) -> None:
     for number in range(205):
-        conn.execute(
-            "SELECT queueworker.record_decision('a', jsonb_build_object('n', %s::int))", (number,)
-        )
+        for asked in (str(number), "null"):
+            record = f'{{"n": {number}, "asked": {asked}}}'
+            conn.execute("SELECT queueworker.record_decision('a', %s)", (record,))
     conn.execute("SELECT queueworker.record_decision('b', '{}')")
     conn.execute("SELECT queueworker.save_state('a', '{\"x\": 1}')")
     conn.execute("SELECT queueworker.save_state('a', '{\"x\": 2}')")
-    records = conn.execute("SELECT record FROM queueworker.decisions('a', 500)").fetchall()
+    records = [r for (r,) in conn.execute("SELECT record FROM queueworker.decisions('a', 500)")]
 
-    assert [record["n"] for (record,) in records] == list(range(204, 4, -1))
+    assert [r["n"] for r in records if r["asked"] is not None] == list(range(204, 4, -1))
+    assert [r["n"] for r in records if r["asked"] is None] == list(range(204, 104, -1))
     assert conn.execute("SELECT queueworker.load_state('a')").fetchone() == ({"x": 2},)
     assert conn.execute("SELECT queueworker.load_state('none')").fetchone() == (None,)
 
