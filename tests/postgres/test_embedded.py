@@ -97,6 +97,7 @@ def test_an_ordinary_user_starts_a_server_of_its_own(place: Path) -> None:
     # The right to read alone: the interpreter may stand in root's home.
     become = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     become += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    become += ["--securebits=+no_setuid_fixup"]  # else access(2), by which initdb looks, forgets it
     started = subprocess.run(
         [*become, sys.executable, "-c", START, str(place)],
         check=True,

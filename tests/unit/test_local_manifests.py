@@ -124,7 +124,10 @@ def test_a_secret_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
     [
         ((DEPLOYMENT,), "holds no QueueWorker manifest"),
         ((QUEUE_WORKER,), "scales Deployment mail-worker, which is not in this folder"),
-        ((DEPLOYMENT, QUEUE_WORKER.replace("20s", "soon")), "QueueWorker mail: 'soon' is not a"),
+        (
+            (DEPLOYMENT, QUEUE_WORKER.replace("20s", "soon")),
+            "QueueWorker mail: spec.startWithin 'soon' is not a",
+        ),
         ((DEPLOYMENT.replace("command:", "unknown:"), QUEUE_WORKER), "gives no command"),
         ((DEPLOYMENT.replace("- name: worker", "- just text #"), QUEUE_WORKER), "YAML"),
         ((DEPLOYMENT.replace("{name: SLOTS", "{nam: SLOTS"), QUEUE_WORKER), "without a name"),
