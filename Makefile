@@ -18,13 +18,13 @@ venv: $(VENV)/.installed ## create the virtual environment (about 45 s, once)
 demo: venv ## replay a real trace on this machine: no cluster, no server (2 minutes; JSON=FILE writes the summary)
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
-test: venv lint branches ## every check that needs no root, no cluster and no tool build (18 minutes on 2 cores)
+test: venv lint branches ## every check that needs no root, no cluster and no tool build (20 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes" $(TESTS)
 
 branches: venv ## every branch of the decision is taken by an example (20 s)
 	@hack/branches
 
-simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour by estimate; cut short it goes on where it was; JSON=FILE keeps the figures)
+simulate-suite: venv ## every simulated workload beside KEDA and a plan that knows the future, and the goals (half an hour; cut short it goes on where it was; JSON=FILE keeps the figures)
 	@$(BIN)/python -m tests.scenarios $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 faults: venv ## kill, stop, crash, cut and skew all there is: 48 rows (Debian, root, make tools); ROWS=1-30 for workers alone; SEED=n ROUNDS=m mixes these at random
