@@ -8,7 +8,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from queueworker_operator.cli.dsn import add_dsn, dsn_of
+from queueworker_operator.cli.dsn import dsn_of
+from queueworker_operator.cli.key import add_key, key_of
 from queueworker_operator.cli.output import add_output, print_document
 from queueworker_operator.cli.worked import wrapped
 from queueworker_operator.controller.record import recall
@@ -18,20 +19,19 @@ from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.dry_run import Comparison, Known, comparable, compare
 
+PURPOSE = "compare what happened beside a DryRun with what would have"
+ABOUT = (
+    "For a QueueWorker in mode DryRun beside an HPA, KEDA or a fixed size: late "
+    "jobs and pod-hours as they were, and as they would have been under its decisions."
+)
 FEWEST = 2
 MOST_JOBS = 3_000_000
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Describe the command and its flags."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare what happened beside a DryRun with what would have",
-        description="For a QueueWorker in mode DryRun beside an HPA, KEDA or a fixed size: late "
-        "jobs and pod-hours as they were, and as they would have been under its decisions.",
-    )
-    parser.add_argument("name", metavar="NAMESPACE/NAME")
-    add_dsn(parser)
+    parser = commands.add_parser("compare", help=PURPOSE, description=ABOUT)
+    add_key(parser)
     add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -47,9 +47,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
-    if arguments.name.count("/") != 1:
-        raise InvalidSettings(f"{arguments.name!r} is no NAMESPACE/NAME: write default/mail")
-    return tell(arguments, dsn_of(arguments), arguments.name)
+    key = key_of(arguments)
+    return tell(arguments, dsn_of(arguments), key)
 
 
 def tell(arguments: argparse.Namespace, dsn: str, key: str) -> int:

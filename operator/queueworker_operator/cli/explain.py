@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from queueworker_operator.cli.dsn import add_dsn, dsn_of
+from queueworker_operator.cli.dsn import dsn_of
+from queueworker_operator.cli.key import add_key, key_of
 from queueworker_operator.cli.output import add_output, print_document
 from queueworker_operator.cli.worked import document_of, text_of, wrapped
 from queueworker_operator.controller.record import difference
@@ -18,6 +19,7 @@ from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
 
+PURPOSE = "show why a QueueWorker has the replicas it has"
 MOST = 300
 LAST = "last"
 SAME = "same"
@@ -41,12 +43,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Describe the command and its flags."""
     parser = commands.add_parser(
         "explain",
-        help="show why a QueueWorker has the replicas it has",
+        help=PURPOSE,
         description="Show the recorded decisions of a QueueWorker, newest last; "
         "with --decision one of them, worked out by hand.",
     )
-    parser.add_argument("name", metavar="NAMESPACE/NAME")
-    add_dsn(parser)
+    add_key(parser)
     add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -66,9 +67,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the decisions; 1 when there are none, or when a replay differs."""
-    if arguments.name.count("/") != 1:
-        raise InvalidSettings(f"{arguments.name!r} is no NAMESPACE/NAME: write default/mail")
-    return tell(arguments, dsn_of(arguments), arguments.name)
+    key = key_of(arguments)
+    return tell(arguments, dsn_of(arguments), key)
 
 
 def tell(arguments: argparse.Namespace, dsn: str, key: str) -> int:

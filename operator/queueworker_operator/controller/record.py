@@ -90,7 +90,10 @@ def replay(record: Mapping[str, Any]) -> Decision:
     Raises:
         InvalidRecord: another version wrote it.
     """
-    told = recall(record)
+    return _again(recall(record))
+
+
+def _again(told: Verdict) -> Decision:
     decision, _ = decide(told.policy, told.state, told.sample, told.replicas, blind_s=told.blind_s)
     return decision
 
@@ -113,7 +116,8 @@ def difference(record: Mapping[str, Any]) -> str | None:
     Raises:
         InvalidRecord: another version wrote it.
     """
-    now, told = encode(replay(record)), encode(recall(record).decision)
+    verdict = recall(record)
+    now, told = encode(_again(verdict)), encode(verdict.decision)
     differing = [name for name in told if repr(told[name]) != repr(now[name])]
     if not differing:
         return _unasked(record)

@@ -1,41 +1,30 @@
 """`kubectl queueworker`: look at QueueWorkers by kubectl's own kubeconfig and context."""
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from queueworker_operator.cli import compare, explain
+from queueworker_operator.cli.ending import run_to_end
 from queueworker_operator.cli.output import add_output
-from queueworker_operator.errors import InvalidSettings, OperatorError
 from queueworker_operator.plugin import commands
+
+PROGRAM = "kubectl queueworker"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code. Expected failures are one line on stderr."""
-    parsed = build_parser().parse_args(arguments)
-    logging.getLogger().addHandler(logging.NullHandler())
-    try:
-        return int(parsed.run(parsed))
-    except OperatorError as exc:
-        print(f"kubectl queueworker: {' '.join(str(exc).split())}", file=sys.stderr)
-        return 2 if isinstance(exc, InvalidSettings) else 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stderr.close()
-        return 141
+    return run_to_end(build_parser().parse_args(arguments), PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe all commands."""
     parser = argparse.ArgumentParser(
-        prog="kubectl queueworker",
+        prog=PROGRAM,
         description="Look at QueueWorkers: what they have, how they do, and why.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"kubectl queueworker {version('queueworker')}"
+        "--version", action="version", version=f"{PROGRAM} {version('queueworker')}"
     )
     several = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_looks(several)
@@ -70,19 +59,14 @@ def _add_stories(several: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Describe what tells how it came about."""
     why = several.add_parser(
         "why",
-        help="show why a QueueWorker has the replicas it has",
+        help=explain.PURPOSE,
         description="Show its recorded decisions, newest last; with --decision one of them, "
         "worked out by hand.",
     )
     _add_one(why)
     explain.add_flags(why)
     why.set_defaults(run=commands.why)
-    compared = several.add_parser(
-        "compare",
-        help="compare what happened beside a DryRun with what would have",
-        description="For a QueueWorker in mode DryRun beside an HPA, KEDA or a fixed size: late "
-        "jobs and pod-hours as they were, and as they would have been under its decisions.",
-    )
+    compared = several.add_parser("compare", help=compare.PURPOSE, description=compare.ABOUT)
     _add_one(compared)
     compare.add_flags(compared)
     compared.set_defaults(run=commands.compared)

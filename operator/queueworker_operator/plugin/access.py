@@ -12,7 +12,13 @@ from queueworker_operator.kube.login import log_in
 from queueworker_operator.resource import ResourceSpec, parse
 
 OWN_DSN = "give --dsn with an address that this machine reaches"
-PREFIXES = ("queueworkers/", "queueworker/", "qw/")
+PREFIXES = (
+    "queueworkers/",
+    "queueworker/",
+    "qw/",
+    "queueworkers.queueworker.dev/",
+    "queueworker.queueworker.dev/",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +47,7 @@ def plain(name: str) -> str:
     """Take `qw/mail` for `mail`, as `kubectl get -o name` writes it."""
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
-    return name.removeprefix("queueworkers.queueworker.dev/").removeprefix(
-        "queueworker.queueworker.dev/"
-    )
+    return name
 
 
 async def find(client: Client, namespace: str, name: str) -> dict[str, Any]:
