@@ -126,8 +126,7 @@ class Cluster:
 def running_cluster() -> Iterator[Cluster]:
     """Run an API server with the definition and an empty namespace: no controllers, no nodes."""
     with run_api_server() as server:
-        server.kubectl("apply", "--server-side", "-f", CRD)
-        server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+        server.define(CRD)
         server.kubectl("create", "namespace", NAMESPACE)
         yield Cluster(server=server)
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ending import end
+
 from benchmarks.cluster import NAMESPACE, Cluster
 from benchmarks.errors import ProgramFailed
 from benchmarks.machine import ROOT
@@ -54,12 +56,7 @@ def running_operator(cluster: Cluster) -> Iterator[Operator]:
             _await_ready(process, log)
             yield Operator(pid=process.pid, log=log)
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, STOP_WITHIN_S)
 
 
 def _await_ready(process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.controlplane import ApiServer, run_api_server
+from tests.support.ending import end
 
 from benchmarks.errors import ProgramFailed
 from benchmarks.keda.api import NAMESPACE, Api, Body
@@ -60,12 +61,7 @@ class Ground:
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, STOP_WITHIN_S)
 
     def await_log(self, name: str, process: subprocess.Popen[bytes], text: str) -> None:
         """Wait until a program's log has `text`."""
@@ -93,8 +89,7 @@ def ground() -> Iterator[Ground]:
             run_api_server(fake_nodes=FAKE_NODES, stages=STAGES, aggregates=True)
         )
         cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.kubectl("apply", "--server-side", "-f", CRD)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+        cluster.define(CRD)
         url = server.url(database)
         made = Ground(
             cluster=cluster,

@@ -47,8 +47,7 @@ def unused_port() -> int:
 def api_server() -> Iterator[ApiServer]:
     """Run a real API server that knows QueueWorkers."""
     with run_api_server() as server:
-        server.kubectl("apply", "--server-side", "-f", CRD)
-        server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+        server.define(CRD)
         yield server
 
 

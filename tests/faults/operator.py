@@ -42,8 +42,7 @@ NewBench = Callable[[], contextlib.AbstractContextManager[OperatorBench]]
 def stage() -> Iterator[NewBench]:
     """Run an API server and a Postgres; give what makes a bench of its own on them."""
     with run_api_server() as api, postgres.running_server() as server:
-        api.kubectl("apply", "--server-side", "-f", CRD)
-        api.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+        api.define(CRD)
         template = postgres.make_template(server)
         yield lambda: bench_of(api, server, template)
 

@@ -34,8 +34,7 @@ def fake_cluster() -> Iterator[ApiServer]:
 @pytest.fixture(scope="session")
 def crd(api_server: ApiServer) -> ApiServer:
     """Install the QueueWorker resource and wait until it is served."""
-    api_server.kubectl("apply", "--server-side", "-f", CRD)
-    api_server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+    api_server.define(CRD)
     return api_server
 
 

@@ -48,8 +48,7 @@ KEPT = "SELECT count(*)::int FROM queueworker.dry_run_minute"
 @pytest.fixture
 def place(fake_cluster: ApiServer) -> Place:
     name = f"dry-{time.monotonic_ns()}"
-    fake_cluster.kubectl("apply", "--server-side", "-f", CRD)
-    fake_cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", CRD)
+    fake_cluster.define(CRD)
     fake_cluster.kubectl("create", "namespace", name)
     grant(fake_cluster, name)
     return Place(server=fake_cluster, namespace=name)

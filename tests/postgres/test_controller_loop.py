@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from tests.support.loops import KEY, enqueue, execute, looping
+from tests.support.loops import KEY, database_away, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
@@ -110,20 +110,12 @@ def test_a_window_of_the_schedule_starts_its_pods_and_its_decision_can_be_replay
 
 def test_without_metrics_nothing_is_scaled_and_work_resumes_within_five_seconds(dsn: str) -> None:
     async def scene() -> None:
-        name = (await execute(dsn, "SELECT current_database()"))[0][0]
-        other = dsn.replace(f"dbname={name}", "dbname=postgres")
         target = PodTarget(dsn, ("mail",))
         async with looping(dsn, [assigned(target)]) as (_, reports):
             await reports.next(2)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            await execute(
-                other,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                name,
-            )
-            blind = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
-            held = await reports.next(3)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            async with database_away(dsn):
+                blind = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+                held = await reports.next(3)
             back_s = time.monotonic()
             await reports.until(lambda report: report.sample is not None)
             resumed_s = time.monotonic() - back_s
@@ -149,22 +141,14 @@ class Wishes(PodTarget):
 
 def test_with_a_fallback_an_outage_adds_pods_after_its_time_and_takes_none(dsn: str) -> None:
     async def scene() -> None:
-        name = (await execute(dsn, "SELECT current_database()"))[0][0]
-        other = dsn.replace(f"dbname={name}", "dbname=postgres")
         target = Wishes(dsn, ("mail",))
         policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=1.5))
         async with looping(dsn, [assigned(target, policy)]) as (_, reports):
             await reports.next(2)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            await execute(
-                other,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                name,
-            )
-            out_s = time.monotonic()
-            held = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
-            report = await reports.until(lambda report: report.written is not None)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            async with database_away(dsn):
+                out_s = time.monotonic()
+                held = await reports.until(lambda report: Fact.METRICS_UNAVAILABLE in report.facts)
+                report = await reports.until(lambda report: report.written is not None)
 
         assert held.decision is not None
         assert held.decision.reason is Reason.NO_METRICS

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 
 import pytest
-from tests.support.loops import KEY, enqueue, execute, looping
+from tests.support.loops import KEY, database_away, enqueue, looping
 from tests.support.targets import PodTarget
 
 from queueworker_operator.cli import main
@@ -87,8 +87,6 @@ def test_the_history_survives_a_restart_and_every_change_of_replicas_is_in_it(
 
 def test_what_is_decided_without_the_database_is_recorded_when_it_is_back(dsn: str) -> None:
     async def scene() -> None:
-        name = (await execute(dsn, "SELECT current_database()"))[0][0]
-        other = dsn.replace(f"dbname={name}", "dbname=postgres")
         target = PodTarget(dsn, ("mail",))
         policy = replace(POLICY, fallback=Fallback(replicas=6, after_s=1.0))
         # The pods of this target would need the database: none is created.
@@ -96,15 +94,9 @@ def test_what_is_decided_without_the_database_is_recorded_when_it_is_back(dsn: s
         await enqueue(dsn, 1)
         async with looping(dsn, [assigned(target, policy)], settings=OFTEN) as (_, reports):
             await reports.next(2)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            await execute(
-                other,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                name,
-            )
-            await reports.until(lambda report: report.written == 6)
-            await reports.next(5)
-            await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            async with database_away(dsn):
+                await reports.until(lambda report: report.written == 6)
+                await reports.next(5)
             while not [e for e in await history(dsn) if e.record["asked"] == 6]:
                 await reports.next()
         entries = await history(dsn)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -24,12 +25,24 @@ pytestmark = pytest.mark.postgres
 POLICY = Policy(max_replicas=50, slots_per_pod=4, mode=Mode.DRY_RUN)
 OFTEN = LoopSettings(read_every_s=0.2)
 TIMES = 60.0
+ACTING = replace(POLICY, mode=Mode.AUTO, replicas=2)
 DRAINED = "SELECT count(*)::int FROM queueworker.worker WHERE drain"
 MINUTES = "SELECT count(*)::int FROM queueworker.dry_run_minute WHERE name = %s"
 
 
 def run(scene: Coroutine[object, object, None]) -> None:
     asyncio.run(scene)
+
+
+@asynccontextmanager
+async def busy_pods(dsn: str) -> AsyncIterator[PodTarget]:
+    """Give a target of three pods, each with two jobs."""
+    target = PodTarget(dsn, ("mail",))
+    async with target.running(3):
+        for pod in target.pods_by_name.values():
+            pod.busy = 2
+        await target.until_renewed()
+        yield target
 
 
 def assigned(target: PodTarget, policy: Policy = POLICY, key: str = KEY) -> Assignment:
@@ -85,13 +98,8 @@ def test_the_minutes_are_kept_and_compared_and_the_target_is_left_alone(
 
 def test_a_dry_run_beside_the_one_that_acts_undoes_none_of_its_drains(dsn: str) -> None:
     async def scene() -> None:
-        target = PodTarget(dsn, ("mail",))
-        acting = replace(POLICY, mode=Mode.AUTO, replicas=2)
-        async with target.running(3):
-            for pod in target.pods_by_name.values():
-                pod.busy = 2
-            await target.until_renewed()
-            pair = [assigned(target, acting), assigned(target, key="default/trial")]
+        async with busy_pods(dsn) as target:
+            pair = [assigned(target, ACTING), assigned(target, key="default/trial")]
             async with looping(dsn, pair, settings=OFTEN) as (_, reports):
                 await reports.until(lambda report: report.victims == 1)
                 await reports.next(5, key="default/trial")
@@ -104,17 +112,14 @@ def test_a_dry_run_beside_the_one_that_acts_undoes_none_of_its_drains(dsn: str) 
 
 def test_a_change_to_dry_run_undoes_the_drains_that_were_ones_own(dsn: str) -> None:
     async def scene() -> None:
-        target = PodTarget(dsn, ("mail",))
-        acting = replace(POLICY, mode=Mode.AUTO, replicas=2)
-        async with target.running(3):
-            for pod in target.pods_by_name.values():
-                pod.busy = 2
-            await target.until_renewed()
-            async with looping(dsn, [assigned(target, acting)], settings=OFTEN) as (loop, reports):
-                await reports.until(lambda report: report.victims == 1)
-                loop.assign(assigned(target))
-                await reports.until(lambda report: report.victims == 0)
-                drained = await execute(dsn, DRAINED)
+        async with (
+            busy_pods(dsn) as target,
+            looping(dsn, [assigned(target, ACTING)], settings=OFTEN) as (loop, reports),
+        ):
+            await reports.until(lambda report: report.victims == 1)
+            loop.assign(assigned(target))
+            await reports.until(lambda report: report.victims == 0)
+            drained = await execute(dsn, DRAINED)
 
         assert drained == [(0,)]
         assert target.writes == []

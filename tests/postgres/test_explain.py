@@ -9,30 +9,17 @@ from dataclasses import replace
 import pytest
 import yaml
 from tests.support.postgres import CANARY, Connection
+from tests.support.samples import QUIET
 
 from queueworker_operator.cli import main
 from queueworker_operator.cli.explain import read
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.decision.decide import decide
-from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.model import Policy, Replicas
 from queueworker_operator.decision.state import State
 from queueworker_operator.lag.postgres import PostgresLag
 
-SAMPLE = Sample(
-    at_s=1000.0,
-    ready=412,
-    oldest_age_s=2.0,
-    running=0,
-    enqueued_total=412,
-    announced_total=0,
-    finished_total=0,
-    busy_slot_seconds_total=0,
-    service_count=0,
-    service_sum_s=0,
-    service_sq_sum_s2=0,
-    started_total=0,
-    late_total=0,
-)
+SAMPLE = replace(QUIET, at_s=1000.0, ready=412, oldest_age_s=2.0, enqueued_total=412)
 
 
 def decided(ready: float) -> dict[str, object]:

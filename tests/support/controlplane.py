@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ending import end
 from tests.support.tools import ROOT, tool_path
 
 TOKEN = "token-of-the-test-administrator"
@@ -51,6 +52,11 @@ class ApiServer:
             text=True,
             timeout=60,
         ).stdout
+
+    def define(self, definition: Path) -> None:
+        """Install a resource definition, or bring it up to date, and wait until it is served."""
+        self.kubectl("apply", "--server-side", "-f", definition)
+        self.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", definition)
 
 
 class Programs:
@@ -92,12 +98,7 @@ class Programs:
     def stop(self) -> None:
         """End all, the last one first: an API server without its etcd hangs."""
         for program in reversed(self._started):
-            program.terminate()
-            try:
-                program.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                program.kill()
-                program.wait()
+            end(program, STOP_WITHIN_S)
 
 
 @contextlib.contextmanager

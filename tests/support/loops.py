@@ -50,6 +50,23 @@ class Reports:
 
 
 @asynccontextmanager
+async def database_away(dsn: str) -> AsyncIterator[None]:
+    """Close a database to everybody, and end who is connected, until the block ends."""
+    name = (await execute(dsn, "SELECT current_database()"))[0][0]
+    other = dsn.replace(f"dbname={name}", "dbname=postgres")
+    await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    await execute(
+        other,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+        name,
+    )
+    try:
+        yield
+    finally:
+        await execute(other, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+@asynccontextmanager
 async def looping(
     dsn: str,
     assignments: Iterable[Assignment],

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import psycopg
 from tests.support.api_proxy import ApiProxy, Seen
+from tests.support.ending import end
 from tests.support.fault_proxy import FaultProxy, socket_of, through
 from tests.support.history.operator import Broken, Write
 from tests.support.mail import Place, secret
@@ -103,14 +104,8 @@ class OperatorBench:
 
     def end(self, operator: Operator) -> None:
         """Stop an operator in order, if it still runs; nothing may be left of it."""
-        if is_alive(operator):
-            operator.process.terminate()
-        try:
-            operator.process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            operator.process.kill()
-            operator.process.wait()
-            raise AssertionError(f"not stopped: {operator.log.read_text()[-3000:]}") from None
+        if not end(operator.process, STOP_WITHIN_S):
+            raise AssertionError(f"not stopped: {operator.log.read_text()[-3000:]}")
 
     def enqueue(self, count: int, queue: str = "mail") -> float:
         """Enqueue jobs; give the time of the commit (epoch seconds)."""

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from tests.support.chart import render
 from tests.support.controlplane import ApiServer
+from tests.support.ending import end
 from tests.support.waiting import wait_until
 
 START_WITHIN_S = 30.0
@@ -107,13 +108,7 @@ def running_operator(kubeconfig: Path, log: Path) -> Iterator[Operator]:
         assert process.poll() is None, log.read_text()
         yield operator
     finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_WITHIN_S)
         assert process.returncode == 0, log.read_text()[-3000:]
 
 

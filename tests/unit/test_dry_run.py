@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 from tests.support.decisions import CONDITIONS, POLICY, Beside, bursts
+from tests.support.samples import QUIET
 
 from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.decide import decide
 from queueworker_operator.decision.minutes import Glimpse, Minute, follow
-from queueworker_operator.decision.model import Replicas, Sample, Window
+from queueworker_operator.decision.model import Replicas, Window
 from queueworker_operator.decision.state import StartUp, State
 from queueworker_operator.simulate.dbc import Dbc
 from queueworker_operator.simulate.dry_run import (
@@ -89,21 +90,7 @@ def test_the_comparison_begins_where_promise_or_server_changed() -> None:
 
 
 def test_a_counter_or_a_clock_that_went_back_begins_anew() -> None:
-    sample = Sample(
-        at_s=990.0,
-        ready=0,
-        oldest_age_s=0,
-        running=0,
-        enqueued_total=50,
-        announced_total=0,
-        finished_total=0,
-        busy_slot_seconds_total=0,
-        service_count=0,
-        service_sum_s=0,
-        service_sq_sum_s2=0,
-        started_total=50,
-        late_total=0,
-    )
+    sample = replace(QUIET, at_s=990.0, enqueued_total=50, started_total=50)
 
     def glimpse(**changes: float) -> Glimpse:
         return Glimpse(

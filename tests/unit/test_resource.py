@@ -1,8 +1,10 @@
 """A manifest becomes a spec or a refusal; a report becomes a status, its conditions, an event."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.samples import QUIET
 
 from queueworker_operator.decision.model import (
     Bottleneck,
@@ -13,7 +15,6 @@ from queueworker_operator.decision.model import (
     Policy,
     Reason,
     Replicas,
-    Sample,
     Saturation,
 )
 from queueworker_operator.errors import InvalidResource
@@ -51,21 +52,7 @@ def body(**spec: Any) -> dict[str, Any]:
 
 def report(**more: Any) -> Report:
     decision = Decision(desired=9, current=6, reason=Reason.BACKLOG, message="6->9: why")
-    sample = Sample(
-        at_s=1.0,
-        ready=412,
-        oldest_age_s=18.4,
-        running=60,
-        enqueued_total=0,
-        announced_total=0,
-        finished_total=0,
-        busy_slot_seconds_total=0,
-        service_count=0,
-        service_sum_s=0,
-        service_sq_sum_s2=0,
-        started_total=0,
-        late_total=0,
-    )
+    sample = replace(QUIET, at_s=1.0, ready=412, oldest_age_s=18.4, running=60)
     whole = {
         "policy": Policy(),
         "generation": 3,

@@ -7,31 +7,17 @@ from typing import Any
 
 import pytest
 from tests.support.decisions import CONDITIONS, Recorder, bursts
-from tests.support.samples import learned, sample
+from tests.support.samples import QUIET, learned, sample
 
 from queueworker_operator.cli.worked import document_of, text_of
 from queueworker_operator.controller.record import Verdict, difference, to_json, work_out_again
 from queueworker_operator.decision.decide import decide, weigh
-from queueworker_operator.decision.model import Floor, Mode, Policy, Replicas, Sample
+from queueworker_operator.decision.model import Floor, Mode, Policy, Replicas
 from queueworker_operator.decision.state import State
 from queueworker_operator.decision.working import work_out
 from queueworker_operator.simulate.run import simulate
 
-SAMPLE = Sample(
-    at_s=1000.0,
-    ready=412,
-    oldest_age_s=2.0,
-    running=0,
-    enqueued_total=412,
-    announced_total=0,
-    finished_total=0,
-    busy_slot_seconds_total=0,
-    service_count=0,
-    service_sum_s=0,
-    service_sq_sum_s2=0,
-    started_total=0,
-    late_total=0,
-)
+SAMPLE = replace(QUIET, at_s=1000.0, ready=412, oldest_age_s=2.0, enqueued_total=412)
 
 
 @cache
