@@ -8,6 +8,7 @@ from tests.support.workload import Workload
 
 LONG_S = 75.0
 STARTED = "SELECT worker FROM ledger WHERE note = 'started'"
+DRAINING = "SELECT pod FROM queueworker.worker WHERE draining"
 
 
 def test_a_long_job_survives_scale_in(install: Callable[[Workload], Deployed]) -> None:
@@ -37,7 +38,9 @@ def test_a_long_job_survives_a_rollout_restart(install: Callable[[Workload], Dep
 
     deployed.cluster.kubectl("rollout", "restart", f"deployment/{deployed.workload.deployment}")
     wait_until(
-        lambda: pod in ending_pods(deployed), within_s=60, what="the job's pod was told to end"
+        lambda: (pod,) in deployed.query(DRAINING),
+        within_s=60,
+        what="the job's pod has its SIGTERM",
     )
     in_flight = deployed.reconcile().lost
     deployed.enqueue(5, seconds=0.1)
@@ -46,9 +49,3 @@ def test_a_long_job_survives_a_rollout_restart(install: Callable[[Workload], Dep
     assert len(in_flight) == 1, "the job had ended before the pod did: the test proves nothing"
     assert deployed.query(STARTED).count((pod,)) == 1
     assert deployed.reconcile().each_ran_once, deployed.reconcile()
-
-
-def ending_pods(deployed: Deployed) -> list[str]:
-    return [
-        pod["metadata"]["name"] for pod in deployed.pods() if "deletionTimestamp" in pod["metadata"]
-    ]
