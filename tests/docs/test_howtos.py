@@ -1,15 +1,15 @@
 """The how-tos do what they say, command by command."""
 
 import asyncio
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.docs.test_pages import ROOT, blocks, follow
 from tests.support.engine import Engine, engine
+from tests.support.pages import ROOT, blocks
+from tests.support.reader import environment, follow
 
 from queueworker import Context, StaleToken
 from queueworker.job import ClaimedJob
@@ -32,13 +32,7 @@ from queueworker.store import complete_in
 def test_a_how_to_works_from_top_to_bottom(page: str, dsn: str, tmp_path: Path) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("SELECT queueworker.ensure_queue('mail')")
-    environment = {
-        "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-        "QUEUEWORKER_DSN": dsn,
-    }
-
-    follow(ROOT / f"docs/howto/{page}.md", tmp_path, environment)
+    follow(ROOT / f"docs/howto/{page}.md", tmp_path, environment(dsn, tmp_path))
 
 
 def test_the_payment_of_a_stale_run_is_rolled_back_and_that_of_the_true_one_counts_once(

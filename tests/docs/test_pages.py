@@ -3,47 +3,20 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
-import psycopg
 import pytest
 import yaml
+from tests.support.pages import LINK, PAGES, ROOT, Block, every
+from tests.support.reader import follow, shell
 
 import queueworker
 from queueworker.cli.parser import build_parser as worker_parser
 from queueworker_operator.cli import build_parser as operator_parser
-
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
-SHOWN_WITHIN_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    page: Path
-    language: str
-    title: str
-    text: str
-
-
-def blocks(page: Path) -> list[Block]:
-    return [
-        Block(page=page, language=match[1], title=match[2] or "", text=match[3])
-        for match in FENCE.finditer(page.read_text())
-    ]
-
-
-def every(language: str) -> list[Block]:
-    return [block for page in PAGES for block in blocks(page) if block.language == language]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -169,153 +142,6 @@ def test_queueworker_manifests_fit_the_resource_definition() -> None:
             pytest.fail(f"{block.page.name}: {error.message}")
         unknown = set(manifest["spec"]) - set(schema["properties"]["spec"]["properties"])  # type: ignore[call-overload]
         assert unknown == set(), block.page.name
-
-
-def shell(text: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run one block; what it exports is kept for the next."""
-    script = f"set -euo pipefail\n[ ! -f .exports ] || . ./.exports\n{text}\nexport -p > .exports\n"
-    return subprocess.run(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-# What differs from run to run: spans, times of day, ids of jobs, names of hosts and processes.
-VARIES = re.compile(r"\d+(\.\d+)?(ms|s|m|h)(\d+s)?|\d{4}-\d\d-\d\d|\d\d:\d\d:\S+|HOST|\d{13,}")
-
-
-def pattern_of(line: str) -> str:
-    """Give a pattern for a line: its words, in order, where what varies may be anything."""
-    words = re.split(r"[\s.]{3,}|\s+", line.strip())
-    return ".*".join(
-        r"\S+" if VARIES.fullmatch(word) else re.escape(word) for word in words if word
-    )
-
-
-def shows(expected: str, output: str) -> bool:
-    """Tell whether each expected line's words stand in one line of the output, in order."""
-    lines = [re.sub(r"\s+", " ", line) for line in output.splitlines()]
-    patterns = [pattern_of(line) for line in expected.splitlines() if line.strip()]
-    return all(any(re.search(pattern, line) for line in lines) for pattern in patterns)
-
-
-class Terminal:
-    """Another terminal of the reader's: a shell in the folder, with nothing set by the first one."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self._folder = folder
-        # To a terminal Python writes line by line; to a file it would not.
-        self._environment = environment | {"PYTHONUNBUFFERED": "1"}
-        self._output = folder / "terminal.log"
-        self._setup = ""
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def run(self, text: str) -> None:
-        """Type a block; its last command goes on. One that runs from before gets Ctrl-C first."""
-        self.interrupt()
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                ["bash", "-c", f"set -eu\n{self._setup}{text}"],
-                cwd=self._folder,
-                env=self._environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        *setup, _ = text.splitlines(keepends=True)
-        self._setup += "".join(setup)
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C, and wait for an orderly end."""
-        if self._process is None:
-            return
-        os.killpg(self._process.pid, signal.SIGINT)
-        assert self._process.wait(30) == 0, self._output.read_text()
-        self._process = None
-
-    def wait_for(self, expected: str) -> None:
-        """Wait until it shows these lines."""
-        deadline = time.monotonic() + SHOWN_WITHIN_S
-        while not shows(expected, self._output.read_text()):
-            assert time.monotonic() < deadline, f"{self._output.read_text()}\nlacks\n{expected}"
-            time.sleep(0.1)
-
-
-def edit(path: Path, difference: str) -> None:
-    """Put the lines with a plus in the place of those with a minus."""
-    old, new = (
-        "".join(line[1:] for line in difference.splitlines(keepends=True) if line[0] == sign)
-        for sign in "-+"
-    )
-    text = path.read_text()
-    assert text.count(old) == 1, f"{path.name} does not have once:\n{old}"
-    path.write_text(text.replace(old, new))
-
-
-def query(text: str, folder: Path, environment: dict[str, str]) -> str:
-    """Run SQL as a client of the database that the page has set up; give the rows as text."""
-    dsn = shell('echo "$QUEUEWORKER_DSN"', folder, environment).stdout.strip()
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        cursor = conn.execute(text.encode())
-        rows = cursor.fetchall() if cursor.description else []
-    return "\n".join(" | ".join(map(str, row)) for row in rows)
-
-
-def follow(
-    page: Path, folder: Path, environment: dict[str, str], elsewhere: dict[str, str] | None = None
-) -> None:
-    """Do what the page says, from top to bottom; `elsewhere` is what the second terminal knows.
-
-    Untitled `bash` runs, and shows the untitled `text` that follows; `sh` is for the reader alone.
-    A title names the file to write (or, with `diff`, to edit), or says where: "second terminal"
-    (whose `text` is what it shows), "any client" (SQL, which shows its rows).
-    """
-    todo = blocks(page)
-    terminal = Terminal(folder, elsewhere or environment)
-    try:
-        for index, block in enumerate(todo):
-            after = todo[index + 1] if index + 1 < len(todo) else None
-            shown = after is not None and (after.language, after.title) == ("text", "")
-            expected = after.text if after is not None and shown else ""
-            match block.language, block.title:
-                case "text", "second terminal":
-                    terminal.wait_for(block.text)
-                case _, "second terminal":
-                    terminal.run(block.text)
-                case "sql", "any client":
-                    text = block.text
-                    wait_for(lambda t=text: query(t, folder, environment), text, expected)
-                case "diff", name:
-                    edit(folder / name, block.text)
-                case _, name if name:
-                    (folder / name).write_text(block.text)
-                case "bash", _:
-                    text = block.text
-                    wait_for(lambda t=text: output_of(t, folder, environment), text, expected)
-                case _:
-                    pass
-    finally:
-        terminal.interrupt()
-
-
-def output_of(text: str, folder: Path, environment: dict[str, str]) -> str:
-    """Run a block, which must succeed."""
-    done = shell(text, folder, environment)
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def wait_for(look: Callable[[], str], text: str, expected: str) -> None:
-    """Do it until it shows what is expected; at least once."""
-    deadline = time.monotonic() + SHOWN_WITHIN_S
-    while not shows(expected, output := look()):
-        assert time.monotonic() < deadline, f"{text}\nshows\n{output}\nnot\n{expected}"
-        time.sleep(0.3)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])

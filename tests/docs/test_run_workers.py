@@ -4,7 +4,7 @@ import re
 import shlex
 from collections import defaultdict
 
-from tests.docs.test_pages import ROOT, blocks
+from tests.support.pages import ROOT, blocks
 
 from queueworker.cli.parser import build_parser
 from queueworker.settings import Settings
