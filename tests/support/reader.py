@@ -33,11 +33,10 @@ VARIES = re.compile(r"\d+(\.\d+)?(ms|s|m|h)(\d+s)?|\d{4}-\d\d-\d\d|\d\d:\d\d:\S+
 
 
 def pattern_of(line: str) -> str:
-    """Give a pattern for a line: its words, in order, where what varies may be anything."""
-    words = re.split(r"[\s.]{3,}|\s+", line.strip())
-    return ".*".join(
-        r"\S+" if VARIES.fullmatch(word) else re.escape(word) for word in words if word
-    )
+    """Give a pattern for a line: its words, whole and in order, where what varies may be anything."""
+    words = [word for word in re.split(r"[\s.]{3,}|\s+", line.strip()) if word]
+    known = (r"\S+" if VARIES.fullmatch(word) else re.escape(word) for word in words)
+    return ".*".join(rf"(?<!\S){word}(?!\S)" for word in known)
 
 
 def shows(expected: str, output: str) -> bool:
