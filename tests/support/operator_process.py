@@ -88,11 +88,11 @@ def environment(kubeconfig: Path, **more: str) -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def running_operator(kubeconfig: Path, log: Path) -> Iterator[Operator]:
-    """Run the operator in its kubeconfig's namespace until the block ends."""
+def running_operator(kubeconfig: Path, log: Path, port: int = 0) -> Iterator[Operator]:
+    """Run the operator in its kubeconfig's namespace until the block ends; port 0 is any."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command("run", "--port", "0"),
+            command("run", "--port", str(port)),
             stdout=output,
             stderr=output,
             env=dict(environment(kubeconfig)),

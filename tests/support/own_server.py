@@ -78,6 +78,13 @@ class OwnServer:
         """Change a setting of the running server, for living sessions too."""
         self.execute(f"ALTER SYSTEM SET {name} = '{value}'", "SELECT pg_reload_conf()")
 
+    def reset_next_id(self, transaction_id: int) -> None:
+        """Let the stopped server go on with this transaction id."""
+        data = str(self._cluster.data_directory)
+        arguments = ["-x", str(transaction_id), "-D", data]
+        status = embedded._run(self._cluster, _binaries() / "pg_resetwal", *arguments)
+        assert status == 0, (self._cluster.home / "setup.log").read_text()
+
     def copy_to(self, path: Path) -> "OwnServer":
         """Make a streaming standby of this server; it is not started."""
         other = OwnServer(path, self._settings)
