@@ -49,12 +49,14 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:
-    """Time limits of one database. `call_timeout_s` holds on the server and on this side."""
+    """Time limits of one database. `call_timeout_s` holds on the server and on this side.
+
+    A connection is opened at most once in `retry_s`, however long the database is away.
+    """
 
     connect_timeout_s: float = 3.0
     call_timeout_s: float = 3.0
-    retry_min_s: float = 1.0
-    retry_max_s: float = 2.5
+    retry_s: float = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

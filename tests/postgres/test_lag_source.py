@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from tests.support.fault_proxy import GOOD, FaultProxy, Plan, socket_of, through
 from tests.support.loops import enqueue, execute
 from tests.support.postgres import CANARY, FAST
 
@@ -335,6 +336,23 @@ def test_a_database_that_is_away_is_asked_at_most_once_a_second() -> None:
     assert 2 <= len(accepted) <= 5
     gaps = [later - earlier for earlier, later in pairwise(accepted)]
     assert min(gaps) > 0.9
+
+
+def test_the_return_of_a_database_is_noticed_within_two_seconds_however_long_it_was_away(
+    dsn: str,
+) -> None:
+    async def scene(proxy: FaultProxy) -> float:
+        async with opened(through(dsn, proxy)) as source:
+            proxy.plan = Plan(refuses=True)
+            while proxy.accepted < 6:
+                with pytest.raises(LagUnavailable):
+                    await source.read(["mail"])
+                await source.wait(0.05)
+            proxy.plan = GOOD
+            return await until_read(source, "mail")
+
+    with FaultProxy(socket_of(dsn)) as proxy:
+        assert asyncio.run(scene(proxy)) < 2.0
 
 
 def test_reads_resume_within_five_seconds_of_a_restart_of_postgres(tmp_path: Path) -> None:

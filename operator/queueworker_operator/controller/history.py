@@ -1,5 +1,6 @@
 """Keep each decision's record; what is decided while the database is away is written when it is back."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +31,13 @@ async def keep(ports: Ports, watch: Watch, verdict: Verdict, asked: int | None) 
 
 async def catch_up(ports: Ports, watch: Watch) -> None:
     """Write what could not be written, oldest first; called when the database has answered."""
-    while watch.unwritten:
-        decided_at_s, record = watch.unwritten[0]
-        ago_s = max(ports.clock() - decided_at_s, 0.0)
-        if not await _written(ports, watch, {**record, "decided_ago_s": ago_s}):
-            return
-        watch.unwritten = watch.unwritten[1:]
+    pending, now_s = watch.unwritten, ports.clock()
+    if not pending:
+        return
+    late = [{**record, "decided_ago_s": max(now_s - at_s, 0.0)} for at_s, record in pending]
+    written = await asyncio.gather(*(_written(ports, watch, record) for record in late))
+    kept = zip(pending, written, strict=True)
+    watch.unwritten = tuple(entry for entry, is_written in kept if not is_written)
 
 
 async def _written(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> bool:

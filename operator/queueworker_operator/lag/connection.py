@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import random
 import re
 import socket
 import time
@@ -116,15 +115,13 @@ class Database:
         dsn: str,
         settings: DatabaseSettings,
         clock: Callable[[], float] = time.monotonic,
-        random_unit: Callable[[], float] = random.random,
     ) -> None:
         self._dsn = dsn
         self._settings = settings
         self._clock = clock
-        self._random_unit = random_unit
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
-        self._failures = 0
+        self._is_away = False
         self._retry_at_s = clock()
         self._refusal = LagUnavailable("not connected yet")
         self.is_up = asyncio.Event()
@@ -165,15 +162,18 @@ class Database:
         started_at_s = self._clock()
         if started_at_s < self._retry_at_s:
             raise self._refusal
+        # Whether it succeeds or not: a server that takes sessions and ends them is not hurried either.
+        self._retry_at_s = started_at_s + self._settings.retry_s
         try:
             self._connection = await connect(self._dsn, self._settings)
         except LagUnavailable as exc:
-            self._wait_longer(started_at_s, exc)
+            if not self._is_away:
+                logger.warning("no connection: %s", exc)
+            self._is_away, self._refusal = True, exc
             raise
-        if self._failures:
+        if self._is_away:
             logger.info("%s: connected again", describe(parameters(self._dsn)))
-        self._failures = 0
-        self._retry_at_s = started_at_s + self._settings.retry_min_s
+        self._is_away = False
         self.is_up.set()
         return self._connection
 
@@ -184,14 +184,3 @@ class Database:
         self.is_up.clear()
         self._refusal = error
         logger.warning("connection lost: %s", error)
-
-    def _wait_longer(self, started_at_s: float, error: LagUnavailable) -> None:
-        if not self._failures:
-            logger.warning("no connection: %s", error)
-        self._failures += 1
-        self._refusal = error
-        longest_s = min(
-            self._settings.retry_max_s, self._settings.retry_min_s * 2 ** min(self._failures, 10)
-        )
-        jittered_s = longest_s * (0.5 + 0.5 * self._random_unit())
-        self._retry_at_s = started_at_s + max(self._settings.retry_min_s, jittered_s)

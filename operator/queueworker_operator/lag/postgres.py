@@ -10,7 +10,11 @@ from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import Lags, QueueLag, Wake, WorkerState, rows
 from queueworker_operator.lag.connection import Database, Row
 from queueworker_operator.lag.listen import Listener
+from queueworker_operator.lag.together import Together
 from queueworker_operator.settings import DatabaseSettings
+
+# One record is some kilobytes and a millisecond: so many stay far below the time a call has.
+MOST_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,9 @@ class PostgresLag:
         self._revision = 0
         self._listener = Listener(listen_dsn or dsn, settings, self._database.is_up, self._grade)
         self._listening: asyncio.Task[None] | None = None
+        self._loads = Together(self._load, most=MOST_TOGETHER)
+        self._decisions = Together(self._record, most=MOST_TOGETHER)
+        self._minutes = Together(self._record_minutes, most=MOST_TOGETHER)
 
     async def read(self, queues: Sequence[str]) -> Mapping[str, QueueLag]:
         """Read all `queues`, each row with the time of the read.
@@ -107,13 +114,22 @@ class PostgresLag:
 
     async def load_state(self, name: str) -> Mapping[str, Any] | None:
         """Read back what `save_states` stored; None when there is none."""
-        [row] = await self._database.fetch("load_state", {"name": name})
-        state = row["state"]
-        return state if isinstance(state, dict) else None
+        return await self._loads.ask(name)
+
+    async def _load(self, names: Sequence[str]) -> list[Mapping[str, Any] | None]:
+        states = [
+            row["state"]
+            for row in await self._database.fetch("load_states", {"names": list(names)})
+        ]
+        return [state if isinstance(state, dict) else None for state in states]
 
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
         """Append to the bounded history of decisions (200 changes and 100 others a name)."""
-        await self._database.fetch("record_decision", {"name": name, "record": to_json(record)})
+        await self._decisions.ask((name, to_json(record)))
+
+    async def _record(self, decisions: Sequence[tuple[str, str]]) -> Sequence[Row]:
+        names, records = map(list, zip(*decisions, strict=True))
+        return await self._database.fetch("record_decisions", {"names": names, "records": records})
 
     async def decisions(self, name: str, most: int) -> list[RecordedDecision]:
         """List the last `most` decisions of `name`, newest first."""
@@ -122,8 +138,12 @@ class PostgresLag:
 
     async def record_minute(self, name: str, minute_s: float, record: Mapping[str, Any]) -> None:
         """Keep one minute of a DryRun, for seven days; the same minute again replaces it."""
-        values = {"name": name, "minute_s": minute_s, "record": to_json(record)}
-        await self._database.fetch("record_minute", values)
+        await self._minutes.ask((name, minute_s, to_json(record)))
+
+    async def _record_minutes(self, minutes: Sequence[tuple[str, float, str]]) -> Sequence[Row]:
+        names, minutes_s, records = map(list, zip(*minutes, strict=True))
+        values = {"names": names, "minutes_s": minutes_s, "records": records}
+        return await self._database.fetch("record_minutes", values)
 
     async def dry_run_minutes(self, name: str, since_s: float) -> list[Mapping[str, Any]]:
         """List the minutes that are kept of a DryRun since then (epoch seconds), oldest first."""
@@ -136,6 +156,8 @@ class PostgresLag:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None
+        for together in (self._loads, self._decisions, self._minutes):
+            await together.close()
         await self._database.close()
 
     def _lag(self, row: Row) -> QueueLag:
