@@ -6,7 +6,7 @@ JSON   ?=
 ARGS   ?=
 RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test branches simulate-suite faults lint types docs site lock wheel clean bench bench-drain bench-full bench-keda bench-scale-in
+.PHONY: help venv demo test branches simulate-suite faults lint types docs site lock wheel dist sbom audit workflows clean bench bench-drain bench-full bench-keda bench-scale-in
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ demo: venv ## replay a real trace on this machine: no cluster, no server (2 minu
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
 test: venv lint branches ## every check that needs no root, no cluster and no tool build (20 minutes on 2 cores)
-	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes" $(TESTS)
+	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes and not tools" $(TESTS)
 
 branches: venv ## every branch of the decision is taken by an example (20 s)
 	@hack/branches
@@ -66,6 +66,18 @@ lock: venv ## pin all dependencies by hash
 
 wheel: venv ## build the distribution into dist/
 	@hack/wheel
+
+dist: venv ## build wheel, sdist and chart into dist/, the same bytes wherever and whenever
+	@hack/dist
+
+sbom: venv ## list what is in the images as CycloneDX, into dist/sbom/
+	@hack/sbom
+
+audit: venv ## look all pinned packages up in the Python advisory database (fails where that cannot be reached)
+	@hack/audit
+
+workflows: venv ## lint the workflows of CI and release (Go 1.26, once 20 s to build the linter)
+	@hack/workflows
 
 clean: ## remove what the targets made here (caches outside the tree stay)
 	@rm -rf $(VENV) .demo .bench .cache dist build

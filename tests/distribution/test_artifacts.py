@@ -1,0 +1,127 @@
+"""What is released is the same whoever builds it, says one version, and lists what it holds."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.chart import CHART, named, render
+
+ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+SOURCES = (
+    *("pyproject.toml", "README.md", "LICENSE", ".gitignore"),
+    *("operator", "worker", "charts", "crds", "hack"),
+)
+IMAGES = {"queueworker": "run", "queueworker-operator": "operator"}
+
+
+def run(*command: str | Path, folder: Path = ROOT, **extra: str) -> str:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | extra,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    """Copy what is built to another place and another time, with other modes."""
+    folder.mkdir()
+    for name in SOURCES:
+        source, target = ROOT / name, folder / name
+        if source.is_dir():
+            junk = shutil.ignore_patterns("__pycache__", "tools")
+            shutil.copytree(source, target, symlinks=True, ignore=junk)
+        else:
+            shutil.copy(source, target)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~0o077)
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    return folder
+
+
+def test_wheel_sdist_and_chart_are_the_same_bytes_built_elsewhere_at_another_time(
+    tmp_path: Path,
+) -> None:
+    other = copy_of_the_tree(tmp_path / "other")
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+
+    run("hack/dist", tmp_path / "a", **epoch)
+    run("hack/dist", tmp_path / "b", folder=other, **epoch)
+
+    one, two = (
+        {str(p.relative_to(d)): p.read_bytes() for p in d.rglob("*") if p.is_file()}
+        for d in (tmp_path / "a", tmp_path / "b")
+    )
+    names = [f"queueworker-{VERSION}-py3-none-any.whl", f"queueworker-{VERSION}.tar.gz"]
+    assert sorted(one) == sorted([*names, f"chart/queueworker-{VERSION}.tgz"])
+    assert one == two
+
+
+def test_one_version_is_told_by_package_chart_and_image_tags() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    deployment = named(render(), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+
+    assert run("hack/version").strip() == VERSION
+    assert version("queueworker") == VERSION
+    assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
+    assert container["image"].endswith(f":{VERSION}")
+
+
+@pytest.mark.timeout(240)
+def test_the_sbom_of_an_image_lists_exactly_the_pinned_packages_with_their_hashes(
+    tmp_path: Path,
+) -> None:
+    run("hack/sbom", tmp_path)
+
+    for image, pins in IMAGES.items():
+        pinned = dict(
+            re.findall(
+                r"^([\w.-]+)==([\w.]+)",
+                (ROOT / f"requirements/{pins}.txt").read_text(),
+                re.MULTILINE,
+            )
+        )
+        bom = json.loads((tmp_path / f"{image}.cdx.json").read_text())
+        listed = {one["name"]: one["version"] for one in bom["components"]}
+        assert bom["bomFormat"] == "CycloneDX"
+        assert bom["metadata"]["component"]["version"] == VERSION
+        assert listed == pinned
+        assert all(one["externalReferences"][0]["hashes"] for one in bom["components"])
+
+
+def test_an_image_installs_the_requirements_that_its_sbom_is_made_of() -> None:
+    for pins, folder in (("run", "worker"), ("operator", "operator")):
+        dockerfile = (ROOT / folder / "Dockerfile").read_text()
+        assert f"COPY requirements/{pins}.txt" in dockerfile
+        assert "--require-hashes" in dockerfile
+
+
+def test_an_audit_that_could_look_nothing_up_fails_and_says_so() -> None:
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+
+    done = subprocess.run(
+        [ROOT / "hack/audit", ROOT / "requirements/run.txt"],
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+    assert done.returncode == 1
+    assert "NOT AUDITED" in done.stderr
