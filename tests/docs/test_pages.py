@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.support.pages import LINK, PAGES, ROOT, Block, every
+from tests.support.pages import PAGES, ROOT, Block, every, links
 from tests.support.reader import follow, shell
 
 import queueworker
@@ -21,7 +21,7 @@ from queueworker_operator.cli import build_parser as operator_parser
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    missing = [link for link in links(page) if not (page.parent / link).exists()]
 
     assert missing == []
 
@@ -32,9 +32,9 @@ def test_no_page_is_out_of_reach_of_the_readme_and_the_index() -> None:
     while todo:
         page = todo.pop()
         reached.add(page)
-        found = {(page.parent / link).resolve() for link in LINK.findall(page.read_text())}
+        found = {(page.parent / link).resolve() for link in links(page)}
         todo += [path for path in found if path.suffix == ".md" and path not in reached]
-    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text())}
+    linked = {(index.parent / link).resolve() for link in links(index)}
     pages = set(ROOT.glob("docs/**/*.md"))
 
     assert pages - reached == set()

@@ -33,6 +33,11 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def links(page: Path) -> list[str]:
+    """Give where the page's relative links lead, without their anchors."""
+    return LINK.findall(FENCE.sub("", page.read_text()))
+
+
 def every(language: str) -> list[Block]:
     """Give all blocks of a language."""
     return [block for page in PAGES for block in blocks(page) if block.language == language]

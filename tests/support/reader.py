@@ -36,7 +36,7 @@ def pattern_of(line: str) -> str:
     """Give a pattern for a line: its words, whole and in order, where what varies may be anything."""
     words = [word for word in re.split(r"[\s.]{3,}|\s+", line.strip()) if word]
     known = (r"\S+" if VARIES.fullmatch(word) else re.escape(word) for word in words)
-    return ".*".join(rf"(?<!\S){word}(?!\S)" for word in known)
+    return ".*".join(rf"(?<![\w/.]){word}(?![\w/]|\.\w)" for word in known)
 
 
 def shows(expected: str, output: str) -> bool:
