@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from tests.support.chart import CI_VALUES, named, render, rights
 
-READ = {"get", "list", "watch"}
+FOLLOW = {"list", "watch"}
 WHERE_QUEUEWORKERS_LIVE = {
-    "queueworkers.queueworker.dev": READ,
+    "queueworkers.queueworker.dev": FOLLOW,
     "queueworkers/status.queueworker.dev": {"patch"},
-    "deployments.apps": READ,
+    "deployments.apps": FOLLOW,
     "deployments/scale.apps": {"get", "patch"},
-    "pods": READ | {"patch"},
+    "pods": FOLLOW | {"patch"},
     "events": {"create"},
     "secrets": {"get"},
 }
@@ -78,7 +78,7 @@ def test_named_secrets_are_the_only_ones(scope: str) -> None:
 def test_patching_pods_can_be_taken_away() -> None:
     role = named(render("--set", "rbac.podDeletionCost=false"), "Role", "queueworker")
 
-    assert rights(role) == {**WHERE_QUEUEWORKERS_LIVE, "pods": READ}
+    assert rights(role) == {**WHERE_QUEUEWORKERS_LIVE, "pods": FOLLOW}
 
 
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
@@ -101,8 +101,8 @@ def test_people_get_queueworkers_through_the_clusters_own_roles() -> None:
 
     assert view["metadata"]["labels"][f"{prefix}view"] == "true"
     assert rights(view) == {
-        "queueworkers.queueworker.dev": READ,
-        "queueworkers/status.queueworker.dev": READ,
+        "queueworkers.queueworker.dev": {"get"} | FOLLOW,
+        "queueworkers/status.queueworker.dev": {"get"} | FOLLOW,
     }
     assert {edit["metadata"]["labels"][f"{prefix}{role}"] for role in ("edit", "admin")} == {"true"}
     assert rights(edit) == {

@@ -45,7 +45,7 @@ class Scene:
 
     operated: OperatorBench
 
-    def begin(self) -> Operator:
+    def begin(self, **environ: str) -> Operator:
         place, conn = self.operated.place, self.operated.conn
         conn.execute(ANSWER)  # what a worker does when it is asked to drain
         self.operated.enqueue(1)
@@ -55,7 +55,7 @@ class Scene:
             conn.execute(REGISTER, (name,))
         # Younger rows may be of a container that was restarted: they are left alone.
         conn.execute("UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'")
-        operator = self.operated.start()
+        operator = self.operated.start(**environ)
         place.await_told("Ready")
         return operator
 

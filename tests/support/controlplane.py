@@ -20,6 +20,12 @@ from tests.support.ending import end
 from tests.support.tools import ROOT, tool_path
 
 TOKEN = "token-of-the-test-administrator"
+AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+"""
 STAGES = ROOT / "tests/kubernetes/stages.yaml"
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 15.0
@@ -37,6 +43,11 @@ class ApiServer:
     kubeconfig: Path
     certificate: Path
     token: str
+
+    @property
+    def audit_log(self) -> Path:
+        """Where an audited server writes each request (see tests.support.audit)."""
+        return self.kubeconfig.with_name("audit.log")
 
     def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
         """Run kubectl as the administrator and give what it prints.
@@ -103,19 +114,26 @@ class Programs:
 
 @contextlib.contextmanager
 def run_api_server(
-    *, fake_nodes: int = 0, stages: Path = STAGES, aggregates: bool = False
+    *,
+    fake_nodes: int = 0,
+    stages: Path = STAGES,
+    aggregates: bool = False,
+    audited: bool = False,
 ) -> Iterator[ApiServer]:
     """Run an API server until the context ends; 3 s to start, 1 s to stop.
 
     With `fake_nodes` there are controllers, a scheduler and nodes whose pods only pretend to run,
-    as `stages` says. With `aggregates` it passes requests on to other API servers.
+    as `stages` says. With `aggregates` it passes requests on to other API servers; with `audited` it
+    keeps a log of them.
 
     Raises:
         ControlPlaneFailed: it did not answer in time.
     """
     programs = Programs(Path(tempfile.mkdtemp(prefix="queueworker-api-")))
     try:
-        server = _start(programs, _aggregation_flags(programs.folder) if aggregates else [])
+        more_flags = _aggregation_flags(programs.folder) if aggregates else []
+        more_flags += _audit_flags(programs.folder) if audited else []
+        server = _start(programs, more_flags)
         if fake_nodes:
             _start_fake_nodes(programs, server, fake_nodes, stages)
         yield server
@@ -207,6 +225,12 @@ def _api_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
         "--endpoint-reconciler-type=none",  # it refuses a loopback address
         "--disable-admission-plugins=ServiceAccount",  # nothing here creates the default accounts
     ]
+
+
+def _audit_flags(folder: Path) -> list[str]:
+    policy = folder / "audit-policy.yaml"
+    policy.write_text(AUDIT_POLICY)
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={folder}/audit.log"]
 
 
 def _aggregation_flags(folder: Path) -> list[str]:

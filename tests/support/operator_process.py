@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 START_WITHIN_S = 30.0
 STOP_WITHIN_S = 15.0
-ACCOUNT_KINDS = ("ServiceAccount", "Role", "RoleBinding")
+ACCOUNT_KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +52,12 @@ class Operator:
         return self.process.wait(STOP_WITHIN_S)
 
 
-def grant(server: ApiServer, namespace: str) -> None:
-    """Apply the chart's service account and its roles in `namespace`."""
+def grant(server: ApiServer, namespace: str, *values: str) -> None:
+    """Apply the chart's service account and its roles in `namespace`; `values` are helm's flags."""
+    settings = ("--set", "rbac.aggregateRoles=false", *values)
     objects = [
         body
-        for body in render("--namespace", namespace, "--set", "rbac.aggregateRoles=false")
+        for body in render("--namespace", namespace, *settings)
         if body["kind"] in ACCOUNT_KINDS
     ]
     server.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(objects))
@@ -88,14 +89,16 @@ def environment(kubeconfig: Path, **more: str) -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def running_operator(kubeconfig: Path, log: Path, port: int = 0) -> Iterator[Operator]:
+def running_operator(
+    kubeconfig: Path, log: Path, port: int = 0, **environ: str
+) -> Iterator[Operator]:
     """Run the operator in its kubeconfig's namespace until the block ends; port 0 is any."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command("run", "--port", str(port)),
             stdout=output,
             stderr=output,
-            env=dict(environment(kubeconfig)),
+            env=dict(environment(kubeconfig, **environ)),
         )
     operator = Operator(process=process, log=log)
     try:

@@ -57,23 +57,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end }}
 
-{{- /* Everything the operator may do where QueueWorkers live. No list or watch of Secrets. */ -}}
+{{- /* Everything the operator may do where QueueWorkers live, and all of it used: docs/reference/rights.md. */ -}}
 {{- define "queueworker.rules" -}}
 - apiGroups: [queueworker.dev]
   resources: [queueworkers]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [queueworker.dev]
   resources: [queueworkers/status]
   verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [get, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch{{ if .Values.rbac.podDeletionCost }}, patch{{ end }}]
+  verbs: [list, watch{{ if .Values.rbac.podDeletionCost }}, patch{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
