@@ -54,22 +54,30 @@ def test_every_pod_is_restricted(values: os.PathLike[str]) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["runAsUser"] == 65532, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        for container in spec["containers"]:
-            assert container["securityContext"] == {
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            own_user = dict.fromkeys(("runAsUser", "runAsGroup"), 999)
+            context = {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
-            }, name
+            }
+            if container["name"] == "postgres":
+                context |= own_user
+            assert container["securityContext"] == context, name
             assert container["resources"]["limits"]["memory"], name
 
 
-def test_only_the_operator_gets_the_accounts_token() -> None:
-    specs = pod_specs(render(*MIGRATE))
+def test_only_the_operator_and_the_demos_load_get_an_accounts_token() -> None:
+    specs = pod_specs(render(*MIGRATE, "--set", "demo.enabled=true"))
 
     tokens = {name: spec["automountServiceAccountToken"] for name, spec in specs.items()}
 
     assert tokens == {
         "Deployment/queueworker": True,
+        "Deployment/queueworker-demo": False,
+        "Deployment/queueworker-demo-load": True,
+        "Deployment/queueworker-demo-postgres": False,
+        "Deployment/queueworker-test": False,
         "Job/queueworker-migrate": False,
         "Pod/queueworker-test": False,
     }
@@ -137,7 +145,7 @@ def test_the_schema_job_runs_as_the_owner_and_only_when_asked() -> None:
 
 def test_spread_constraints_choose_the_operators_pods() -> None:
     objects = render("--values", CHART / "ci/everything-values.yaml")
-    deployment = named(objects, "Deployment")
+    deployment = named(objects, "Deployment", "queueworker")
     constraint = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
 
     assert constraint["labelSelector"] == deployment["spec"]["selector"]
@@ -146,8 +154,8 @@ def test_spread_constraints_choose_the_operators_pods() -> None:
 
 def test_monitors_scrape_the_port_that_the_operator_serves() -> None:
     objects = render("--values", CHART / "ci/everything-values.yaml")
-    service = named(objects, "Service")
-    labels = named(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    service = named(objects, "Service", "queueworker")
+    labels = named(objects, "Deployment", "queueworker")["spec"]["template"]["metadata"]["labels"]
 
     by_service = named(objects, "ServiceMonitor")["spec"]
     by_pod = named(objects, "PodMonitor")["spec"]
@@ -159,6 +167,7 @@ def test_monitors_scrape_the_port_that_the_operator_serves() -> None:
         assert selector.items() <= service["metadata"]["labels"].items()
 
 
+@pytest.mark.helm_4_alone
 def test_the_notes_give_the_next_command_filled_in() -> None:
     def notes(*arguments: str) -> str:
         install = ("install", "queueworker", CHART, "--namespace", "post", "--dry-run=client")

@@ -51,6 +51,7 @@ NOT_GRANTED = [
 INSTALLS = {
     "defaults": (),
     "cluster": ("--values", CHART / "ci/cluster-values.yaml"),
+    "demo": ("--values", CHART / "ci/demo-values.yaml"),
     # without the kinds that only the Prometheus operator defines
     "everything": (
         *("--values", CHART / "ci/everything-values.yaml"),
@@ -107,7 +108,7 @@ def test_the_api_server_takes_every_example(server: ApiServer, path: Any) -> Non
 
 def pods_of_the_project() -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the pod specs of the chart with all its parts, and of the mail example."""
-    yield from pod_specs(render(*INSTALLS["everything"])).items()
+    yield from pod_specs(render(*INSTALLS["everything"], "--set", "demo.enabled=true")).items()
     example = yaml.safe_load((ROOT / "examples/mail/deployment.yaml").read_text())
     yield from pod_specs([example]).items()
 
@@ -126,6 +127,10 @@ def test_every_pod_is_admitted_where_only_restricted_ones_are(server: ApiServer)
     assert sorted(names) == [
         "Deployment/mail-worker",
         "Deployment/queueworker",
+        "Deployment/queueworker-demo",
+        "Deployment/queueworker-demo-load",
+        "Deployment/queueworker-demo-postgres",
+        "Deployment/queueworker-test",
         "Job/queueworker-migrate",
         "Pod/queueworker-test",
     ]

@@ -1,17 +1,22 @@
 """The chart as helm renders it: objects, not text."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.support.helm import HELM_4, HelmRelease, run_helm
+from tests.support.helm import HelmRelease, run_helm
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "queueworker"
 DEFINITION = ROOT / "crds" / "queueworkers.queueworker.dev.yaml"
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 KUBERNETES_VERSION = "1.36.4"
+# The passwords of the throw-away databases: in three connection strings, and the owner's alone.
+RANDOM = re.compile(
+    r"(?<=://)(postgres|worker|operator):\w+(?=@)|(?<=  password: )\w{24}$", re.MULTILINE
+)
 
 Body = dict[str, Any]
 
@@ -20,7 +25,9 @@ class HelmFailed(Exception):
     """Helm refused; the message is what it printed on stderr."""
 
 
-def render_text(*arguments: str | Path, chart: Path = CHART, release: HelmRelease = HELM_4) -> str:
+def render_text(
+    *arguments: str | Path, chart: Path = CHART, release: HelmRelease | None = None
+) -> str:
     """Give what `helm template` prints for release `queueworker` in namespace `mail`.
 
     Raises:
@@ -38,10 +45,10 @@ def render_text(*arguments: str | Path, chart: Path = CHART, release: HelmReleas
 
 
 def render(
-    *arguments: str | Path, chart: Path = CHART, release: HelmRelease = HELM_4
+    *arguments: str | Path, chart: Path = CHART, release: HelmRelease | None = None
 ) -> list[Body]:
-    """Give the rendered objects; see `render_text`."""
-    text = render_text(*arguments, chart=chart, release=release)
+    """Give the rendered objects, without the random passwords; see `render_text`."""
+    text = RANDOM.sub("random", render_text(*arguments, chart=chart, release=release))
     return [body for body in yaml.safe_load_all(text) if body]
 
 

