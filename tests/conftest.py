@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support import postgres
 from tests.support.postgres import Connection
 
@@ -40,3 +44,13 @@ def conn(dsn: str) -> Iterator[Connection]:
     """Give an autocommit connection of the owner to a fresh, migrated database."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def exporter() -> InMemorySpanExporter:
+    """Collect spans from now on: once a process, OpenTelemetry allows no second provider."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support.loops import KEY, database_away, enqueue, looping
 from tests.support.targets import PodTarget
 
@@ -62,6 +63,32 @@ def test_a_decision_is_one_structured_log_line_with_its_inputs(
         assert (told["waiting"], told["slots"], told["promise_s"]) == (200, 4, 30.0)
         assert told["message"].startswith(f"{KEY}: {told['reason']}: 0->{asked[0]}: 200 waiting")
         assert told["level"] == "info"
+
+    run(scene())
+
+
+def test_a_decision_is_a_span_from_the_reading_to_the_answer(
+    dsn: str, exporter: InMemorySpanExporter
+) -> None:
+    exporter.clear()
+
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with target.running(), looping(dsn, [assigned(target)]) as (_, reports):
+            await enqueue(dsn, 200)
+            await reports.until(lambda report: report.written is not None)
+            await reports.next()
+        asked = [desired for _, desired in target.writes]
+        spans = [span for span in exporter.get_finished_spans() if span.name == "decide"]
+        [span] = [one for one in spans if (one.attributes or {}).get("queueworker.written")]
+        told = span.attributes or {}
+
+        assert told["queueworker.queueworker"] == KEY
+        assert (told["queueworker.current"], told["queueworker.desired"]) == (0, asked[0])
+        assert told["queueworker.waiting"] == 200
+        assert span.start_time is not None
+        assert span.end_time is not None
+        assert 0 < span.end_time - span.start_time < 5e9
 
     run(scene())
 

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -31,15 +30,6 @@ def in_a_thread() -> None:
 @app.task()
 async def fail() -> None:
     raise LookupError("x")
-
-
-@pytest.fixture(scope="module")
-def exporter() -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)  # once a process: OpenTelemetry allows no second one
-    return exporter
 
 
 def spans_of(task: str, exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:

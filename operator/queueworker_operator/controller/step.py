@@ -8,6 +8,7 @@ from queueworker_operator.controller.dry_run import keep_minutes
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, facts_of
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
+from queueworker_operator.controller.span import is_tracing, tell_span
 from queueworker_operator.controller.still import calmed, seen
 from queueworker_operator.controller.watch import Watch
 from queueworker_operator.decision.decide import decide, observe
@@ -49,7 +50,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
         if ports.may_write():
             action = Action(ports, watch, verdict, found.lags, found.facts)
             written = await action.run()
-            await note(ports, watch, verdict, written)
+            await note(ports, watch, verdict, written, began_s=reading.read_at_s)
             await keep_minutes(ports, watch, verdict)
     await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
     if verdict is not None:
@@ -112,7 +113,9 @@ def unclaimable_text(watch: Watch, jobs: float) -> str:
     return f"{jobs:.0f} ready jobs are left out: {what}"
 
 
-async def note(ports: Ports, watch: Watch, verdict: Verdict, written: int | None) -> None:
+async def note(
+    ports: Ports, watch: Watch, verdict: Verdict, written: int | None, *, began_s: float
+) -> None:
     """Log, count and record a change of the desired replicas, of the reason, or of the target."""
     decision, now_s = verdict.decision, ports.clock()
     if verdict.sample is not None:
@@ -126,13 +129,12 @@ async def note(ports: Ports, watch: Watch, verdict: Verdict, written: int | None
     watch.recorded, watch.recorded_at_s = story, now_s
     key = watch.assignment.key
     ports.metrics.count(key, decision)
-    logger.info(
-        "%s: %s: %s",
-        key,
-        decision.reason.value,
-        decision.message,
-        extra={"fields": {"queueworker": key, "written": written, **facts_of(verdict)}},
-    )
+    facts = {"queueworker": key, "written": written, **facts_of(verdict)}
+    words = (key, decision.reason.value, decision.message)
+    logger.info("%s: %s: %s", *words, extra={"fields": facts})
+    if is_tracing():
+        ended_at_s = ports.wall_clock()
+        tell_span(facts, ended_at_s - (ports.clock() - began_s), ended_at_s)
     if written is None:  # else it was recorded before the write
         await history.keep(ports, watch, verdict, None)
 
