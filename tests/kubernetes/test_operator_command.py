@@ -2,16 +2,25 @@
 
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer, run_api_server
+from tests.support.ending import end
 from tests.support.mail import Place
 from tests.support.operator_process import (
+    Operator,
+    command,
+    environment,
     grant,
     kubeconfig_of_account,
     run_to_its_end,
 )
+from tests.support.tools import ROOT
+from tests.support.waiting import wait_until
+
+CRD = ROOT / "crds" / "queueworkers.queueworker.dev.yaml"
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:
@@ -102,8 +111,41 @@ def test_a_port_that_is_none_is_told(account: Path) -> None:
     assert "give a port" in told(run_to_its_end(account, "run", "--port", "many"))
 
 
-def test_a_cluster_without_the_definition_is_told() -> None:
-    with run_api_server() as bare:
-        line = told(run_to_its_end(bare.kubeconfig, "run", "--port", "0"))
+@pytest.fixture
+def bare() -> Iterator[ApiServer]:
+    with run_api_server() as server:
+        yield server
 
-    assert "does not know the kind QueueWorker: install the chart" in line
+
+@pytest.fixture
+def waiting(bare: ApiServer, tmp_path: Path) -> Iterator[Operator]:
+    """Run the operator in a cluster without the definition, until it says so."""
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command("run", "--port", "0"), env=dict(environment(bare.kubeconfig)), stderr=log
+        )
+    operator = Operator(process=process, log=tmp_path / "log")
+    try:
+        await_line(operator, "waiting: the cluster does not know the kind QueueWorker: install")
+        yield operator
+    finally:
+        end(process, 15)
+
+
+def await_line(operator: Operator, words: str) -> None:
+    wait_until(
+        lambda: words in operator.log.read_text(), within_s=60, what=f"it says {words}", every_s=0.1
+    )
+
+
+def test_without_the_definition_the_operator_waits_until_a_signal(waiting: Operator) -> None:
+    assert waiting.stop() == 0
+
+
+def test_an_operator_goes_on_when_the_definition_is_installed(
+    bare: ApiServer, waiting: Operator
+) -> None:
+    bare.define(CRD)
+
+    await_line(waiting, "operator ready")
+    assert waiting.get("/readyz")[0] == 200

@@ -1,17 +1,19 @@
 """Wires the operator: one event loop for watches, database loops, lease, statuses and probes."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import signal
 import socket
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller import DatabaseLoop
+from queueworker_operator.errors import ClusterUnavailable, ObjectMissing
 from queueworker_operator.handlers import watch
 from queueworker_operator.handlers.dispatch import Dispatcher, NewTarget
 from queueworker_operator.handlers.health import Health
@@ -31,6 +33,7 @@ from queueworker_operator.target.deployment import DeploymentTarget
 logger = logging.getLogger(__name__)
 
 CLOCK = time.monotonic
+LOOK_FOR_KIND_EVERY_S = 2.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -49,21 +52,58 @@ class Parts:
 
 
 async def operate(settings: Settings, credentials: Credentials) -> None:
-    """Run until SIGTERM.
+    """Run until SIGTERM; while the kind QueueWorker is not installed, say so and wait for it.
 
     Raises:
         OperatorError: it could not start; the message says what to do.
     """
+    stop = asyncio.Event()
+    _take_signals(stop)
     async with Client(credentials) as client:
-        parts = build(settings, credentials, client)
-        server, port = await parts.health.serve(settings.port)
+        while not stop.is_set():
+            parts = build(settings, credentials, client)
+            server, port = await parts.health.serve(settings.port)
+            settings = replace(settings, port=port)  # 0 is any: the same one in the next round
+            try:
+                await _operate_once(parts, settings, credentials, stop)
+            except ClusterUnavailable:
+                if stop.is_set() or not await parts.relisting.is_kind_missing():
+                    raise
+            finally:
+                await server.cleanup()
+
+
+async def _operate_once(
+    parts: Parts, settings: Settings, credentials: Credentials, stop: asyncio.Event
+) -> None:
+    """Fill the caches, and run until a signal.
+
+    Raises:
+        ClusterUnavailable: the watch ended, for instance because the kind was deleted.
+    """
+    await _fill(parts.relisting, stop)
+    if stop.is_set():
+        return
+    parts.health.synced = True
+    logger.info("operator ready on port %d, cluster %s", settings.port, credentials.server)
+    await _run(parts, settings, credentials, stop)
+
+
+async def _fill(relisting: Relisting, stop: asyncio.Event) -> None:
+    """Fill the caches as soon as the kind QueueWorker is there; nothing is scaled meanwhile."""
+    is_told = False
+    while not stop.is_set():
         try:
-            await parts.relisting.fill()
-            parts.health.synced = True
-            logger.info("operator ready on port %d, cluster %s", port, client.server)
-            await _run(parts, settings, credentials)
-        finally:
-            await server.cleanup()
+            await relisting.fill()
+        except ObjectMissing as exc:
+            if not is_told:
+                logger.error("waiting: %s", exc)  # noqa: TRY400 -- the reason is the whole story
+            is_told = True
+        else:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_FOR_KIND_EVERY_S):
+                await stop.wait()
 
 
 def build(settings: Settings, credentials: Credentials, client: Client) -> Parts:
@@ -143,9 +183,11 @@ def places(settings: Settings, credentials: Credentials) -> tuple[str | None, ..
     return settings.namespaces or (credentials.namespace,)
 
 
-async def _run(parts: Parts, settings: Settings, credentials: Credentials) -> None:
+async def _run(
+    parts: Parts, settings: Settings, credentials: Credentials, stop: asyncio.Event
+) -> None:
     """Run all tasks until a signal, or until one of them fails."""
-    stop, flags = asyncio.Event(), watch.Flags()
+    flags = watch.Flags()
     feed = watch.Feed(parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake)
     registry = watch.register(feed, credentials)
     forever = [

@@ -72,6 +72,15 @@ class Relisting:
             async for body in self._list(kind, api.list_objects):
                 self._put(kind, body)
 
+    async def is_kind_missing(self) -> bool:
+        """Tell whether the cluster does not know the kind QueueWorker (any more)."""
+        try:
+            async for _ in self._list(Watched.QUEUE_WORKERS, api.list_metadata):
+                pass
+        except ObjectMissing:
+            return True
+        return False
+
     async def prune(self) -> None:
         """Drop what is gone. What is there is told by the streams: a list may be older than they."""
         for kind in Watched:

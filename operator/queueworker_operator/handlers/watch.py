@@ -120,6 +120,8 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.posting.loggers = False
     settings.scanning.disabled = True
+    # The end of kopf is not ours: without the kind QueueWorker we wait, and begin anew.
+    settings.process.ultimate_exiting_timeout = None
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 5
