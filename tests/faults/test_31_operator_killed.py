@@ -1,5 +1,6 @@
 """Row 31: the operator is killed before and after each of its writes, to the API and to Postgres."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,14 @@ ANSWER = """
     CREATE TRIGGER answer BEFORE UPDATE OF drain ON queueworker.worker
       FOR EACH ROW EXECUTE FUNCTION answer()
 """
+NOTE_DRAINS = """
+    CREATE TABLE queueworker.drains (pod text);
+    CREATE FUNCTION note_drain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+      'BEGIN INSERT INTO queueworker.drains VALUES (new.pod); RETURN new; END';
+    CREATE TRIGGER note_drain BEFORE UPDATE OF drain ON queueworker.worker
+      FOR EACH ROW EXECUTE FUNCTION note_drain()
+"""
+LOOKED_AT_AGAIN_S = 3.0
 WORKERS = "SELECT pod, drain FROM queueworker.worker ORDER BY pod"
 PODS = ("mail-worker-a", "mail-worker-b")
 
@@ -115,4 +124,19 @@ def test_row_31_killed_at_a_write_the_next_one_comes_to_the_same_end(
 
     operated.start()
 
+    scene.run_to_its_end()
+
+
+def test_row_31_a_pod_whose_scale_in_was_written_is_not_asked_to_work_again(
+    operated: OperatorBench,
+) -> None:
+    """Its node may take its time; a drain that is undone would let it begin a job now."""
+    scene = Scene(operated)
+    kill_at(scene, "scale", "after")
+    operated.conn.execute(NOTE_DRAINS)
+
+    operated.await_leader(operated.start())
+    time.sleep(LOOKED_AT_AGAIN_S)
+
+    assert operated.conn.execute("SELECT count(*) FROM queueworker.drains").fetchone() == (0,)
     scene.run_to_its_end()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
@@ -15,15 +15,16 @@ from queueworker_operator.cli import main
 from queueworker_operator.cli.log import JsonLines
 from queueworker_operator.controller import Assignment
 from queueworker_operator.controller.record import difference
-from queueworker_operator.decision.model import Fallback, Policy, Reason
+from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
+from queueworker_operator.report import Report
 from queueworker_operator.settings import LoopSettings
 
 pytestmark = pytest.mark.postgres
 
 POLICY = Policy(max_replicas=50, slots_per_pod=4)
 OFTEN = LoopSettings(read_every_s=0.2)
-COUNT = "SELECT count(*)::int FROM queueworker.decision"
+BY_TURNS = ((Mode.PAUSED, Reason.PAUSED), (Mode.AUTO, Reason.IDLE))
 
 
 def run(scene: Coroutine[object, object, None]) -> None:
@@ -110,6 +111,32 @@ def test_the_history_survives_a_restart_and_every_change_of_replicas_is_in_it(
     run(scene())
     assert main(["explain", KEY, "--dsn", dsn, "--all", "--replay"]) == 0
     assert "replay to the same, bit for bit" in capsys.readouterr().out
+
+
+async def told_by_turns(dsn: str, turns: int) -> list[str]:
+    """Pause a QueueWorker and let it go on, as fast as it follows; give the recorded reasons."""
+    target = PodTarget(dsn, ("mail",))
+    async with looping(dsn, [assigned(target)], settings=OFTEN) as (loop, reports):
+        await reports.until(of(Reason.IDLE))
+        for turn in range(turns):
+            mode, reason = BY_TURNS[turn % 2]
+            loop.assign(assigned(target, replace(POLICY, mode=mode)))
+            await reports.until(of(reason))
+        return [entry.record["decision"]["reason"] for entry in await history(dsn)]
+
+
+def of(reason: Reason) -> Callable[[Report], bool]:
+    return lambda report: report.decision is not None and report.decision.reason is reason
+
+
+def test_reasons_that_follow_each_other_within_seconds_are_all_recorded(dsn: str) -> None:
+    told = asyncio.run(told_by_turns(dsn, 3))
+
+    assert told == ["Idle", "Paused", "Idle", "Paused"]
+
+
+def test_a_reason_that_changes_back_and_forth_does_not_push_the_history_out(dsn: str) -> None:
+    assert len(asyncio.run(told_by_turns(dsn, 16))) < 12
 
 
 def test_what_is_decided_without_the_database_is_recorded_when_it_is_back(dsn: str) -> None:

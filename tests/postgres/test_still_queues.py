@@ -3,14 +3,15 @@
 import asyncio
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.support.loops import Reports, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment
-from queueworker_operator.decision.model import Mode, Policy
-from queueworker_operator.report import Fact
+from queueworker_operator.decision.model import Mode, Policy, Window
+from queueworker_operator.report import Fact, Report
 
 pytestmark = pytest.mark.postgres
 
@@ -78,6 +79,32 @@ def test_a_queue_asleep_is_decided_each_ten_seconds_and_its_first_job_at_once(ds
         assert report.decision.desired > 0
 
     asyncio.run(scene())
+
+
+def test_a_floor_of_the_schedule_comes_to_a_queue_asleep_with_the_next_read(dsn: str) -> None:
+    eight = datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp()
+    window = Window(cron="0 8 * * *", timezone="UTC", min_replicas=3, duration_s=3600.0)
+    now_s = eight - 600.0
+
+    async def scene() -> float:
+        nonlocal now_s
+        await prepare(dsn)
+        wanted = assignments(dsn, replace(POLICY, schedule=(window,)))
+        async with looping(dsn, wanted, wall_clock=lambda: now_s) as (_, reports):
+            await asyncio.sleep(8.0)  # the sweeps of the first seconds are over
+            report = await reports.next(key="default/queue-00")
+            assert report.decision is not None
+            assert report.decision.desired == 0
+            now_s, began_s = eight - 1.0, time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for queue in QUEUES:
+                    group.create_task(reports.until(has_floor, key=f"default/{queue}"))
+            return time.monotonic() - began_s
+
+    def has_floor(report: Report) -> bool:
+        return report.decision is not None and report.decision.desired == window.min_replicas
+
+    assert asyncio.run(scene()) < 3.0
 
 
 def test_queues_at_rest_are_not_swept_again_and_again(dsn: str) -> None:

@@ -1,6 +1,7 @@
 """Run a database's loop in a test, and wait for what it reports."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,6 +76,7 @@ async def looping(
     settings: LoopSettings | None = None,
     database: DatabaseSettings | None = None,
     source: LagSource | None = None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[tuple[DatabaseLoop, Reports]]:
     """Run a loop until the block ends; it ends as at a SIGTERM."""
     reports = Reports()
@@ -83,6 +85,7 @@ async def looping(
         reports,
         may_write=may_write,
         settings=settings or LoopSettings(),
+        wall_clock=wall_clock,
     )
     for assignment in assignments:
         loop.assign(assignment)

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from queueworker_operator.controller.scale_in import LEAVES_WITHIN_S, ScaleIn, Scene, Step, step
+from queueworker_operator.controller.scale_in import (
+    LEAVES_WITHIN_S,
+    Found,
+    ScaleIn,
+    Scene,
+    Step,
+    step,
+)
 from queueworker_operator.decision.scale_in import PodLoad
 
 PODS = ("a", "b", "c")
@@ -36,6 +43,10 @@ def scene(
         patience_s=30.0,
         spare_s=300.0,
     )
+
+
+def found(loads: Sequence[PodLoad], drained: set[str], ending: int) -> Found:
+    return Found(pods=PODS, ending=ending, loads=loads, drained=drained)
 
 
 def draining(done: Step, *, busy: int = 0) -> tuple[PodLoad, ...]:
@@ -162,12 +173,24 @@ def test_a_victim_whose_worker_registers_meanwhile_is_drained_first() -> None:
 
 
 def test_drains_that_an_earlier_controller_began_are_taken_over() -> None:
-    memory = ScaleIn().adopt(IDLE, {"id-c"}, 0.0)
+    memory = ScaleIn().adopt(found(IDLE, {"id-c"}, ending=0), 0.0)
 
     loads = (load("a"), load("b"), load("c", draining=True))
 
     assert step(memory, scene(wanted=1, loads=loads)).retire == ("c",)
     assert step(memory, scene(wanted=0, loads=loads)).undo == ("id-c",)
+
+
+def test_a_pod_that_is_about_to_end_is_not_asked_to_work_again_by_the_next_controller() -> None:
+    """The one before scaled the target in, and was killed before the pod ended."""
+    loads = (load("a", busy=1, draining=True), load("b"), load("c", draining=True))
+    memory = ScaleIn().adopt(found(loads, {"id-a", "id-c"}, ending=1), 0.0)
+
+    here = scene(wanted=0, loads=loads)
+
+    assert step(memory, here).undo == ("id-a",)  # a pod too many, and this one works
+    assert step(memory, replace(here, pods=("a", "b"))).memory.leaving == {}
+    assert "id-c" in step(memory, replace(here, now_s=LEAVES_WITHIN_S + 1)).undo
 
 
 def test_a_pod_of_two_workers_is_let_go_of_after_the_patience() -> None:

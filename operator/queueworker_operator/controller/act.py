@@ -154,9 +154,14 @@ class Action:
             return
         if any(lag.draining_workers for lag in self.lags):
             rows = await self.ports.source.workers(self.watch.assignment.queues)
-            drained = frozenset(row.worker_id for row in rows if row.drain)
-            loads = tuple(map(load_of, rows))
-            self.watch.scale_in = self.watch.scale_in.adopt(loads, drained, self.ports.clock())
+            pods, replicas = tuple(self.watch.assignment.target.pods()), self.verdict.replicas
+            found = scale_in.Found(
+                pods=pods,
+                ending=0 if replicas.rollout else max(0, len(pods) - replicas.current),
+                loads=tuple(map(load_of, rows)),
+                drained=frozenset(row.worker_id for row in rows if row.drain),
+            )
+            self.watch.scale_in = self.watch.scale_in.adopt(found, self.ports.clock())
         self.watch.adopted = True
 
     async def _loads(self) -> tuple[PodLoad, ...]:

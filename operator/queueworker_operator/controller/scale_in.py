@@ -15,6 +15,16 @@ LEAVES_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a new controller finds: live pods, how many are to end, workers and who drains."""
+
+    pods: Collection[str]
+    ending: int
+    loads: Sequence[PodLoad]
+    drained: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleIn:
     """What is under way: victims and since when; pods that leave; pods spared until when."""
 
@@ -31,15 +41,25 @@ class ScaleIn:
         """Name the workers that were asked to drain."""
         return ids((*self.victims, *self.leaving))
 
-    def adopt(self, loads: Sequence[PodLoad], drained: Collection[str], now_s: float) -> "ScaleIn":
-        """Take over the victims that an earlier controller (a crash, a leader) left draining."""
+    def adopt(self, found: Found, now_s: float) -> "ScaleIn":
+        """Take over the drains that an earlier controller (a crash, a leader) left.
+
+        Where the target was scaled in already, the idle ones are about to end: as many as it has
+        pods too many.
+        """
         known = {victim.pod for victim in (*self.victims, *self.leaving)}
-        found = {
-            Victim(pod=load.pod, worker_id=load.worker_id): now_s
-            for load in loads
-            if load.worker_id in drained and load.pod not in known
-        }
-        return replace(self, victims={**self.victims, **found})
+        drained = [
+            load
+            for load in found.loads
+            if load.worker_id in found.drained and load.pod in found.pods and load.pod not in known
+        ]
+        drained.sort(key=lambda load: load.busy + load.held)
+        victims = [Victim(pod=load.pod, worker_id=load.worker_id) for load in drained]
+        return replace(
+            self,
+            victims={**self.victims, **dict.fromkeys(victims[found.ending :], now_s)},
+            leaving={**self.leaving, **dict.fromkeys(victims[: found.ending], now_s)},
+        )
 
     def retire(self, pods: Collection[str], now_s: float) -> "ScaleIn":
         """Note that the target was scaled in for these victims."""

@@ -21,8 +21,6 @@ from queueworker_operator.resource import in_force
 
 logger = logging.getLogger(__name__)
 
-# A reason that changes back and forth is recorded at most this often; replicas always are.
-RECORD_REASON_EVERY_S = 5.0
 BROKEN = (None, None, frozenset({Fact.STEP_FAILED}))
 
 
@@ -31,7 +29,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
 
     Tells whether the target was written.
     """
-    looked_at = seen(watch, reading, ports.clock(), ports.may_write())
+    looked_at = seen(ports, watch, reading)
     watch.seen = None
     if not ports.may_write():
         watch.stand_by()
@@ -123,10 +121,9 @@ async def note(
     story = (decision.desired, decision.reason)
     if written is None and watch.recorded is not None:
         same_size = watch.recorded[0] == decision.desired
-        quiet = now_s - watch.recorded_at_s < RECORD_REASON_EVERY_S
-        if story == watch.recorded or (same_size and quiet):
+        if story == watch.recorded or (same_size and not watch.takes_reason(now_s)):
             return
-    watch.recorded, watch.recorded_at_s = story, now_s
+    watch.recorded = story
     key = watch.assignment.key
     ports.metrics.count(key, decision)
     facts = {"queueworker": key, "written": written, **facts_of(verdict)}

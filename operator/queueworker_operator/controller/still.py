@@ -12,6 +12,7 @@ from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.sampling import OBSERVE_TOLERANCE_S
 from queueworker_operator.controller.watch import Seen, Watch
 from queueworker_operator.decision.model import Mode
+from queueworker_operator.resource import in_force
 
 # Of those that wait for their time alone, at most this share is stepped in one tick.
 SHARE = 0.25
@@ -21,11 +22,11 @@ LEAST = 20
 
 def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Watch]:
     """Choose who is stepped in this tick; the others count as read."""
-    now_s, may_write = ports.clock(), ports.may_write()
+    now_s = ports.clock()
     moving: list[Watch] = []
     due: list[tuple[float, Watch]] = []
     for watch in watches:
-        if watch.seen is None or watch.seen != seen(watch, reading, now_s, may_write):
+        if watch.seen is None or watch.seen != seen(ports, watch, reading):
             moving.append(watch)
             continue
         watch.sampled_at_s = reading.read_at_s
@@ -37,7 +38,7 @@ def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Wa
     return [*moving, *(watch for _, watch in oldest)]
 
 
-def seen(watch: Watch, reading: Reading, at_s: float, may_write: bool) -> Seen | None:
+def seen(ports: Ports, watch: Watch, reading: Reading) -> Seen | None:
     """Give what a step looks at; None when it cannot be compared."""
     queues = watch.assignment.queues
     if reading.trouble is not None or not reading.lags.refused.keys().isdisjoint(queues):
@@ -46,10 +47,12 @@ def seen(watch: Watch, reading: Reading, at_s: float, may_write: bool) -> Seen |
     revisions = tuple(None if row is None else row.revision for row in rows)
     if 0 in revisions:
         return None
+    start_up = watch.state.start_up
     return Seen(
-        at_s=at_s,
+        at_s=ports.clock(),
         assignment=watch.assignment,
-        may_write=may_write,
+        may_write=ports.may_write(),
+        floor=in_force(watch.assignment.policy, ports.wall_clock(), start_up.estimate_s).floor,
         stamp=watch.assignment.target.stamp(),
         revisions=revisions,
     )

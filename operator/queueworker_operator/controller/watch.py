@@ -6,7 +6,7 @@ from typing import Any
 
 from queueworker_operator.controller.scale_in import ScaleIn
 from queueworker_operator.decision.minutes import Following
-from queueworker_operator.decision.model import Policy, Reason, Replicas
+from queueworker_operator.decision.model import Floor, Policy, Reason, Replicas
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import State, from_record, to_record
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
@@ -17,6 +17,8 @@ FORMAT = 1
 # The caches show a write of ours after milliseconds; after this long they are believed again.
 WRITE_SEEN_WITHIN_S = 3.0
 MOST_GONE = 1000
+# A reason that changes back and forth is recorded so often on average, so many times in a row.
+REASON_EVERY_S, REASONS_AT_ONCE = 5.0, 5
 # The database spares workers younger than 5 s (a new pod may have a dead one's name): ask again.
 ASK_AGAIN_AFTER_S = 6.0
 
@@ -40,6 +42,7 @@ class Seen:
     every_s: float = field(default=OBSERVE_EVERY_S, compare=False)
     assignment: Assignment
     may_write: bool
+    floor: Floor | None
     stamp: object
     revisions: tuple[int | None, ...]
 
@@ -61,7 +64,7 @@ class Watch:
     asked_at_s: float = 0.0
     failed: tuple[int, int] | None = None
     recorded: tuple[int, Reason] | None = None
-    recorded_at_s: float = 0.0
+    reason_due_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
     gone: tuple[tuple[str, float], ...] = ()
     seen: Seen | None = None
@@ -96,6 +99,14 @@ class Watch:
         """Note a write to the target."""
         self.asked = desired
         self.asked_at_s = now_s
+
+    def takes_reason(self, now_s: float) -> bool:
+        """Tell whether one more change of the reason alone is recorded now, and count it."""
+        if self.reason_due_s > now_s:
+            return False
+        earliest_s = now_s - (REASONS_AT_ONCE - 1) * REASON_EVERY_S
+        self.reason_due_s = max(self.reason_due_s, earliest_s) + REASON_EVERY_S
+        return True
 
     def note_gone(self, pods: Collection[str], now_s: float) -> None:
         """Add pods whose leases are to be ended: now, and once more later."""
