@@ -9,7 +9,7 @@ from psycopg import sql
 from tests.support.cluster import Cluster, CommandFailed
 from tests.support.deployed import Deployed
 from tests.support.images import Images
-from tests.support.operator_release import OperatorRelease
+from tests.support.operator_release import QUEUE_WORKERS, OperatorRelease
 from tests.support.postgres_pod import PASSWORD, TEMPLATE, PostgresPod
 from tests.support.workload import Access, Workload, resources_of
 
@@ -74,7 +74,7 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster.from_env(NAMESPACE)
     cluster.kubectl("create", "namespace", NAMESPACE)
     yield cluster
-    cluster.kubectl("delete", "crd", "queueworkers.queueworker.dev", "--ignore-not-found")
+    cluster.kubectl("delete", "crd", QUEUE_WORKERS, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", NAMESPACE, within_s=180)
 
 
@@ -99,6 +99,16 @@ def operator(cluster: Cluster, images: Images, postgres: PostgresPod) -> Iterato
     create_roles(postgres)
     yield release
     release.uninstall()
+
+
+@pytest.fixture(scope="module")
+def empty_cluster(operator: OperatorRelease) -> Iterator[Cluster]:
+    """Take the session's release and the definition away meanwhile."""
+    operator.uninstall()
+    operator.cluster.kubectl("delete", "crd", QUEUE_WORKERS)
+    yield operator.cluster
+    operator.cluster.kubectl("delete", "crd", QUEUE_WORKERS, "--ignore-not-found")
+    operator.install()
 
 
 def create_roles(postgres: PostgresPod) -> None:

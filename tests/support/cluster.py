@@ -1,8 +1,10 @@
 """A cluster with real pods, through kubectl alone: the local one, kind, or any other."""
 
+import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,28 @@ class Cluster:
         listed = {"apiVersion": "v1", "kind": "List", "items": resources[::-1]}
         options = ["--ignore-not-found", "--cascade=foreground", "--wait"]
         self.kubectl("delete", "-f", "-", *options, stdin=json.dumps(listed), within_s=120)
+
+
+@contextlib.contextmanager
+def restricted_namespace(name: str) -> Iterator[Cluster]:
+    """Make a namespace that admits restricted pods alone; it goes at the end."""
+    cluster = Cluster.from_env(name)
+    cluster.kubectl("create", "namespace", name)
+    level = "pod-security.kubernetes.io/enforce=restricted"
+    cluster.kubectl("label", "namespace", name, level)
+    try:
+        yield cluster
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def names(resources: list[Resource]) -> list[str]:
+    """Give kind and name of those that are not ending."""
+    return [
+        f"{resource['kind']}/{resource['metadata']['name']}"
+        for resource in resources
+        if "deletionTimestamp" not in resource["metadata"]
+    ]
 
 
 def run(*command: str | Path, stdin: str | None = None, within_s: float = 60) -> str:
