@@ -124,13 +124,21 @@ def test_every_password_is_random_and_another_one() -> None:
 
 
 def test_the_load_may_make_one_promise_and_read_one_deployment() -> None:
-    objects = render(*DEMO)
-
-    assert rights(named(objects, "Role", "queueworker-demo-load")) == {
+    own = {
         "queueworkers.queueworker.dev": {"create"},
         "queueworkers.queueworker.dev:queueworker-demo": {"patch"},
         "deployments.apps:queueworker-demo": {"get"},
     }
+    asked_by_the_policy = {
+        "deployments/scale.apps:queueworker-demo": {"patch"},
+        "secrets:queueworker-demo-db": {"get"},
+    }
+
+    def granted(*values: str) -> dict[str, set[str]]:
+        return rights(named(render(*DEMO, *values), "Role", "queueworker-demo-load"))
+
+    assert granted() == own
+    assert granted("--set", "admissionPolicy.enabled=true") == own | asked_by_the_policy
     with pytest.raises(HelmFailed, match=r"demo\.enabled needs rbac\.create"):
         render(*DEMO, "--set", "rbac.create=false")
 
