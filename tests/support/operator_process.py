@@ -31,8 +31,7 @@ class Operator:
 
     @property
     def port(self) -> int:
-        ready = next(line for line in self.lines() if "operator ready" in line["message"])
-        return int(ready["message"].split("port ")[1].split(",")[0])
+        return int(self.log.read_text().split("operator ready on port ")[1].split(",")[0])
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from queueworker_operator.cli.log import set_up_logging
 from queueworker_operator.kube import find_credentials
+from queueworker_operator.lag.foreign import close_environment
 from queueworker_operator.settings import LogFormat, Settings, port
 
 
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     # kopf takes half a second to import: the other commands need not wait for it
     from queueworker_operator.handlers import operate  # noqa: PLC0415 see above
 
+    close_environment(os.environ)
     settings = settings_of(arguments)
     set_up_logging(settings.log_format)
     credentials = find_credentials(os.environ)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from queueworker_operator.errors import AccessDenied, ObjectMissing, OperatorError
 from queueworker_operator.kube import Client, api
+from queueworker_operator.lag.foreign import refusal_of
 from queueworker_operator.resource import Condition, ConditionReason, ResourceSpec, Trouble
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,12 @@ class Secrets:
                 f"Secret {spec.secret_name} has no key {spec.secret_key}: "
                 "add it with the connection string as its value",
             )
-        return Database(dsn, reading.values.get(LISTEN_KEY) or None)
+        listen_dsn = reading.values.get(LISTEN_KEY) or None
+        for key, value in ((spec.secret_key, dsn), (LISTEN_KEY, listen_dsn)):
+            if value is not None and (refusal := refusal_of(value)):
+                text = f"the connection string {key} of Secret {spec.secret_name} {refusal}"
+                return _trouble(ConditionReason.SECRET_INVALID, text)
+        return Database(dsn, listen_dsn)
 
     def _is_due(self, key: tuple[str, str], now_s: float) -> bool:
         return now_s >= self._readings[key].due_s

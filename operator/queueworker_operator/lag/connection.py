@@ -34,6 +34,8 @@ DEFAULTS: Mapping[str, str] = {
 DEADLINE_MARGIN_S = 0.5
 NOT_A_DSN = "the DSN cannot be parsed: check the Secret"
 MISPLACED = f"{NOT_A_DSN}; write / and @ of a password as %2F and %40"
+NO_HOST_NAME = "that is no host's name: check the Secret"
+LONGEST_SHOWN = 100
 PORTS = re.compile(r"[\d,]*")
 
 
@@ -45,7 +47,7 @@ def parameters(dsn: str) -> dict[str, Any]:
     """
     try:
         given = {**DEFAULTS, **conninfo_to_dict(dsn)}
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         raise LagUnavailable(NOT_A_DSN) from None
     # libpq takes a raw / or @ as the password's end: its rest would be shown as host or database.
     host, name = str(given.get("host", "")), str(given.get("dbname", ""))
@@ -55,10 +57,17 @@ def parameters(dsn: str) -> dict[str, Any]:
 
 
 def describe(given: Mapping[str, Any]) -> str:
-    """Name a database without its user or password."""
+    """Name a database without its user or password, in one short line whatever it is called."""
     host = given.get("host") or "localhost"
     place = host if "port" not in given else f"{host}:{given['port']}"
-    return f"database {given.get('dbname') or given.get('user') or '(default)'} at {place}"
+    name = given.get("dbname") or given.get("user") or "(default)"
+    return f"database {_shown(str(name))} at {_shown(str(place))}"
+
+
+def _shown(text: str) -> str:
+    """Keep line ends and terminal codes out of logs, and what is endless short."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if len(plain) <= LONGEST_SHOWN else f"{plain[:LONGEST_SHOWN]}..."
 
 
 async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
@@ -78,6 +87,8 @@ async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
             )
             await bound(connection, settings)
             return connection
+    except UnicodeError:  # a part of a host name is empty or longer than 63 characters
+        raise LagUnavailable(f"{describe(given)}: {NO_HOST_NAME}") from None
     except psycopg.Error as exc:
         # `from None`: the original may quote parts of the DSN.
         raise unavailable(exc, describe(given)) from None

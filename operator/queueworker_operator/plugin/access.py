@@ -9,6 +9,7 @@ from typing import Any
 from queueworker_operator.errors import AccessDenied, InvalidSettings, ObjectMissing, OperatorError
 from queueworker_operator.kube import Client, Credentials, api, find_credentials
 from queueworker_operator.kube.login import log_in
+from queueworker_operator.lag.foreign import close_environment, refusal_of
 from queueworker_operator.resource import ResourceSpec, parse
 
 OWN_DSN = "give --dsn with an address that this machine reaches"
@@ -83,6 +84,11 @@ async def dsn_of(client: Client, access: Access, body: Mapping[str, Any]) -> str
         raise InvalidSettings(f"you may not get Secret {spec.namespace}/{name}: {OWN_DSN}") from exc
     if not values.get(key):
         raise InvalidSettings(f"Secret {spec.namespace}/{name} has no key {key}: {OWN_DSN}")
+    if refusal := refusal_of(values[key]):
+        raise InvalidSettings(
+            f"the connection string {key} of Secret {spec.namespace}/{name} {refusal}, or {OWN_DSN}"
+        )
+    close_environment(os.environ)  # the Secret's author is not to be lent this user's password
     return values[key]
 
 
