@@ -21,7 +21,7 @@ from queueworker_operator.simulate.policy import Scaler as Model
 
 Depths = Sequence[tuple[float, int]]
 
-PHASE_STEP_S = 1.0
+PHASE_STEP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Seen:
 
 
 def agreement(queue: Queue, depths: Depths, series: Series) -> Body:
-    """Give the share of the seconds in which model and reality differ by one pod at most."""
+    """Give the share of the time in which model and reality differ by one pod at most."""
     model = _model(queue)
     times = [at_s for at_s, _ in series]
     real = [_value(series, bisect_right(times, at_s) - 1) for at_s, _ in depths]
@@ -50,7 +50,7 @@ def agreement(queue: Queue, depths: Depths, series: Series) -> Body:
             best, share = (poll_s, sync_s), near
             exact = sum(gap == 0 for gap in gaps) / len(gaps)
     return {
-        "seconds": len(depths),
+        "seconds": round(depths[-1][0] - depths[0][0]),
         "within_one_percent": round(100 * share, 1),
         "equal_percent": round(100 * exact, 1),
         "phases_s": best,

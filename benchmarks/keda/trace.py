@@ -25,7 +25,7 @@ from queueworker_operator.traces import read_rows
 FILE = ROOT / "tests/scenarios/traces/azure.csv"
 TRACE_S, SHARE, TOKEN_S, SHORTEST_S = 3600.0, 0.35, 0.03, 0.05
 PROMISE_S, SLOTS, MOST = 30.0, 2, 8
-TICK_S, SAMPLE_EVERY_S, SAY_EVERY_S, DRAIN_S = 0.1, 1.0, 30.0, 60.0
+TICK_S, SAMPLE_EVERY_S, SAY_EVERY_S, DRAIN_S = 0.1, 0.25, 30.0, 60.0
 ENQUEUE = "SELECT id FROM queueworker.enqueue_many(%s, 'work', %s::jsonb[]) AS id"
 DEPTHS = """
     SELECT queue, count(*) FROM queueworker.jobs WHERE state IN ('ready', 'running') GROUP BY queue
