@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import plot
+from benchmarks.keda import page as keda
 from benchmarks.machine import ROOT
 from benchmarks.result import told_load
 from benchmarks.scenarios import SCENARIOS
@@ -62,6 +63,9 @@ def files(folder: Path = RESULTS) -> dict[Path, str]:
         parts.append(section(measured))
     parts.append(_rest([name for name in SCENARIOS if name not in results], bool(results)))
     made[PAGE] = "".join(parts)
+    if (measured_with_keda := folder / "keda.json").exists():
+        beside = json.loads(measured_with_keda.read_text())
+        made[keda.PAGE] = keda.fill((ROOT / keda.PAGE).read_text(), beside)
     return made
 
 

@@ -7,7 +7,7 @@ long that took: those that agree best are taken.
 import itertools
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.keda.api import Body
@@ -57,10 +57,10 @@ def agreement(queue: Queue, depths: Depths, series: Series) -> Body:
         "within_one_percent": round(100 * share, 1),
         "equal_percent": round(100 * exact, 1),
         "phases_s": best,
-        "real": real,
+        "real": _line(real),
         "sync_every_s": fitted.hpa.sync_s,
-        "modelled": replay(fitted, depths, *best),
-        "depths": [depth for _, depth in depths],
+        "modelled": _line(replay(fitted, depths, *best)),
+        "depths": _line(depth for _, depth in depths),
     }
 
 
@@ -72,6 +72,10 @@ def replay(model: Keda, depths: Depths, poll_s: float, sync_s: float) -> list[in
         current, memory = model.step(memory, _seen(at_s, depth, current))
         modelled.append(current)
     return modelled
+
+
+def _line(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _model(queue: Queue) -> Keda:

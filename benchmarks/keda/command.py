@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     figures = {**figures, **_circumstances(time.monotonic() - begun_s)}
-    _keep(given.json, given.name, figures)
+    _keep(given.json, _name(given), figures)
     print(json.dumps(figures, indent=1))
     return 0
 
@@ -46,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 def say(text: str) -> None:
     """Print progress."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _name(given: argparse.Namespace) -> str:
+    """Give the name under which the figures are kept: a trace has one for each start-up time."""
+    return f"trace-{given.delay:g}s" if given.name == "trace" else str(given.name)
 
 
 def _circumstances(seconds: float) -> Body:

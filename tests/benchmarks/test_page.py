@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+from benchmarks.keda import page as keda
 from benchmarks.result import row_of, worst_foreign_load
 from benchmarks.scenario import Case
 from benchmarks.systems import System, Tuning
@@ -114,3 +115,15 @@ def test_a_load_that_nobody_measured_is_not_shown_as_none_at_all(tmp_path: Path)
 
     assert worst_foreign_load(rows) is None
     assert "foreign load not measured." in write(tmp_path, result(*rows, foreign_load=None))
+
+
+def test_the_page_about_keda_has_the_figures_of_its_results() -> None:
+    results = {"crash": {"kills": 7, "commit": "abc", "at": "2026-01-02", "seconds": 60.0}}
+    results["crash"]["start_elsewhere"] = {"p50_ms": 1200, "p99_ms": 1900, "max_ms": 2500}
+    text = "before\n<!-- figures: crash -->\nold\n<!-- end -->\nafter"
+
+    filled = keda.fill(text, results)
+
+    assert "| 7 | 1.20 | 1.90 | 2.50 |" in filled
+    assert "old" not in filled
+    assert keda.fill(filled, results) == filled
