@@ -7,6 +7,7 @@ each bound of an hour or more (`> 3600`) is divided by 60; counts, shares and sh
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 import time
 import urllib.parse
@@ -103,9 +104,19 @@ class Prometheus:
             return False
 
 
+class PrometheusMissing(Exception):
+    """The program is not on PATH; the message says how to get it."""
+
+
 @contextlib.contextmanager
 def running_prometheus(folder: Path, scrapes: Sequence[Body]) -> Iterator[Prometheus]:
-    """Run a server on the chart's rules, made faster, until the block ends."""
+    """Run a server on the chart's rules, made faster, until the block ends.
+
+    Raises:
+        PrometheusMissing: it is not installed.
+    """
+    if shutil.which("prometheus") is None:
+        raise PrometheusMissing("prometheus is not on PATH: run hack/packages prometheus")
     folder.mkdir()
     (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": hastened(rules_of_the_chart())}))
     pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"}

@@ -3,8 +3,6 @@
 There each transaction brings its own settings, and no statement is prepared (docs/decisions/0018).
 """
 
-from __future__ import annotations  # psycopg 3.2 has names where 3.3 has types
-
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
