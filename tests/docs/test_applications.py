@@ -6,6 +6,8 @@ import pytest
 from tests.support.pages import ROOT
 from tests.support.reader import environment, follow
 
+APPLICATIONS = ["django", "flask", "fastapi", "from-celery", "from-procrastinate"]
+
 
 @pytest.mark.parametrize(
     "page", ["django", "flask", "fastapi", "from-celery", "from-procrastinate"]

@@ -11,8 +11,10 @@ from tests.support.reader import environment, follow
 from queueworker_operator.decision.model import Mode
 from queueworker_operator.resource import parse
 
+ABOUT_DECISIONS = ["why", "dry-run"]
 
-@pytest.mark.parametrize("page", ["why", "dry-run"])
+
+@pytest.mark.parametrize("page", ABOUT_DECISIONS)
 def test_a_page_about_decisions_works_from_top_to_bottom(
     page: str, dsn: str, tmp_path: Path
 ) -> None:

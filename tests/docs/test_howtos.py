@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.engine import Engine, engine
+from tests.support.engine import Engine, bury, engine
 from tests.support.pages import ROOT, blocks
 from tests.support.reader import environment, follow
 
@@ -15,23 +15,35 @@ from queueworker import Context, StaleToken
 from queueworker.job import ClaimedJob
 from queueworker.store import complete_in
 
+HOW_TOS = [
+    "cancel",
+    "dead-letters",
+    "graceful-shutdown",
+    "queues",
+    "retention",
+    "simulate",
+    "troubleshooting",
+    "watch-queues",
+    "write-tasks",
+]
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "cancel",
-        "dead-letters",
-        "queues",
-        "retention",
-        "simulate",
-        "troubleshooting",
-        "watch-queues",
-        "write-tasks",
-    ],
-)
+
+async def five_dead(dsn: str) -> None:
+    """Leave the dead letters that the page about them looks at."""
+    async with engine(dsn, "mail") as e:
+        worker = await e.worker()
+        for _ in range(5):
+            await e.enqueue(task="send_mail")
+            (job,) = await e.claim(worker, tasks=("send_mail",))
+            await e.store.complete(e.queue, [bury(job)])
+
+
+@pytest.mark.parametrize("page", HOW_TOS)
 def test_a_how_to_works_from_top_to_bottom(page: str, dsn: str, tmp_path: Path) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("SELECT queueworker.ensure_queue('mail')")
+        if page == "dead-letters":
+            asyncio.run(five_dead(dsn))
     follow(ROOT / f"docs/howto/{page}.md", tmp_path, environment(dsn, tmp_path))
 
 

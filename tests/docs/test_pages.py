@@ -144,7 +144,10 @@ def test_queueworker_manifests_fit_the_resource_definition() -> None:
         assert unknown == set(), block.page.name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+FIRST_PAGES = ["README.md", "docs/quickstart.md"]
+
+
+@pytest.mark.parametrize("page", FIRST_PAGES)
 def test_a_first_page_works_to_the_letter(page: str, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
