@@ -7,7 +7,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:examples|charts|crds)/[^)#]+)")
+OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:(?:examples|charts|crds)/|[A-Z]+\.md)[^)#]*)")
 FOLDER = "tree"
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from tests.docs.test_applications import APPLICATIONS
 from tests.docs.test_decisions import ABOUT_DECISIONS
 from tests.docs.test_howtos import HOW_TOS
+from tests.docs.test_operations import OPERATIONS
 from tests.docs.test_pages import FIRST_PAGES
 from tests.support.pages import PAGES, ROOT, Block, blocks
 from tests.support.reader import runs
 
 FOLLOWED = {
     *FIRST_PAGES,
-    *(f"docs/howto/{name}.md" for name in (*HOW_TOS, *ABOUT_DECISIONS, *APPLICATIONS)),
+    "docs/howto/gitops.md",  # by tests/kubernetes/test_page_commands.py
+    *(f"docs/howto/{name}.md" for name in (*HOW_TOS, *ABOUT_DECISIONS, *APPLICATIONS, *OPERATIONS)),
 }
 LISTED = tomllib.loads((Path(__file__).parent / "blocks.toml").read_text())
 MARK = "not run here: "

@@ -15,6 +15,7 @@ from tests.support.decisions import store_history
 from tests.support.helm import helm_path
 from tests.support.mail import Body, Place, deployment, queue_worker, secret
 from tests.support.pages import PAGES, ROOT, block_of, every
+from tests.support.reader import follow
 from tests.support.tools import tool_path
 
 SHOWN_WITHIN_S = 60.0
@@ -31,6 +32,7 @@ READY: Body = {
     ]
 }
 BY_KUBECTL = [
+    ("docs/howto/disaster.md", "kubectl scale"),
     ("docs/howto/dry-run.md", "kubectl apply"),
     ("docs/howto/dry-run.md", "kubectl queueworker compare"),
     ("docs/howto/why.md", "why mail --decision"),
@@ -38,7 +40,7 @@ BY_KUBECTL = [
     ("docs/reference/crd.md", "kubectl patch"),
 ]
 # Kinds that a cluster knows only with somebody else's product.
-FOREIGN = {"Application", "Kustomization", "ScaledObject"}
+FOREIGN = {"Application", "HelmRelease", "ScaledObject"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ class Shell:
         for name, program in (("kubectl", tool_path("kubectl")), ("helm", helm_path())):
             (folder / name).symlink_to(program)
         self._cwd = cwd
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "PATH": f"{folder}:{ROOT / '.venv/bin'}:{os.environ['PATH']}",
             "KUBECONFIG": str(server.kubeconfig),
             "HELM_CACHE_HOME": str(folder / "cache"),
@@ -67,7 +69,7 @@ class Shell:
         command = ["bash", "-euo", "pipefail", "-c", text]
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            command, cwd=self._cwd, env=self._environment, stdout=pipe, stderr=pipe, text=True
+            command, cwd=self._cwd, env=self.environment, stdout=pipe, stderr=pipe, text=True
         ) as process:
             deadline = time.monotonic() + SHOWN_WITHIN_S
             while place and process.poll() is None and time.monotonic() < deadline:
@@ -138,6 +140,14 @@ def test_what_a_page_tells_kubectl_works(
     )
 
     assert "mail" in shown
+
+
+def test_the_page_about_gitops_works_to_the_letter(cluster: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shell = Shell(cluster, tmp_path / "bin", tmp_path)
+    cluster.kubectl("delete", "deployment", "mail-worker", "--ignore-not-found")
+
+    follow(ROOT / "docs/howto/gitops.md", tmp_path, shell.environment)
 
 
 def test_a_real_api_server_takes_the_manifests_of_all_pages(cluster: ApiServer) -> None:

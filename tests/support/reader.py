@@ -9,9 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from tests.support.pages import ROOT, Block, blocks
 
 SHOWN_WITHIN_S = 30.0
+# What libpq reads from the reader's environment and not from this process's.
+BY_VARIABLE = {
+    "PGHOST": "host",
+    "PGPORT": "port",
+    "PGSSLMODE": "sslmode",
+    "PGSSLROOTCERT": "sslrootcert",
+}
 
 
 def shell(text: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -102,7 +110,8 @@ def edit(path: Path, difference: str) -> None:
 def query(text: str, folder: Path, environment: dict[str, str]) -> str:
     """Run SQL as a client of the database that the page has set up; give the rows as text."""
     dsn = shell('echo "$QUEUEWORKER_DSN"', folder, environment).stdout.strip()
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    known = {word: environment[name] for name, word in BY_VARIABLE.items() if name in environment}
+    with psycopg.connect(make_conninfo(dsn, **known), autocommit=True) as conn:
         cursor = conn.execute(text.encode())
         rows = cursor.fetchall() if cursor.description else []
     return "\n".join(" | ".join(map(str, row)) for row in rows)

@@ -115,6 +115,7 @@ def migrate(
             pending = _pending(cursor, wanted)
             for migration in pending:
                 _apply(cursor, migration)
+            cursor.execute(statement("migration_forget_transactions"))
             cursor.execute(statement("migration_grant_roles"))
             cursor.execute(sql.SQL("RESET ROLE"))
     except PermissionDenied as exc:
