@@ -54,34 +54,6 @@ def test_the_readmes_sign_up_writes_an_account_and_its_mail(dsn: str, account: C
     assert account.execute(QUEUED).fetchall() == [("send_mail", "a@example.org", "ready", 0)]
 
 
-def test_the_producers_of_the_page_enqueue(dsn: str, account: Connection) -> None:
-    page = "docs/howto/producers.md"
-    names = names_of(block_of(page, "async def import_all"), block_of(page, "async def place"))
-
-    async def produce() -> None:
-        await signed_up(dsn, names, 7, "a@example.org")
-        await names["import_all"](["b@example.org", "c@example.org"])
-        await names["place"](7)
-        await names["app"].close()
-
-    asyncio.run(produce())
-
-    assert account.execute(QUEUED).fetchall() == [
-        ("send_digest", None, "scheduled", 0),
-        ("send_mail", "a@example.org", "ready", 0),
-        ("send_mail", "a@example.org", "ready", 0),
-        ("send_mail", "b@example.org", "scheduled", 1),
-        ("send_mail", "c@example.org", "scheduled", 1),
-    ]
-
-
-def test_the_producers_sql_enqueues_twice_in_one_transaction(account: Connection) -> None:
-    account.execute(block_of("docs/howto/producers.md", "COMMIT").text.encode())
-
-    states = account.execute("SELECT state FROM queueworker.jobs ORDER BY state").fetchall()
-    assert states == [("ready",), ("scheduled",)]
-
-
 def test_the_calls_that_cancel_give_what_the_job_was(dsn: str, account: Connection) -> None:
     lines = block_of("docs/howto/cancel.md", "was = await").text.splitlines()
     body = "\n".join(f"    {line}" for line in lines)
