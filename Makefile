@@ -34,7 +34,7 @@ lint: venv ## formatting, rules, types, import contracts, dead code, dependencie
 	@hack/lint
 
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
-	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py && $(BIN)/python hack/dashboards.py
+	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py && $(BIN)/python hack/dashboards.py && $(BIN)/python hack/drawings.py
 
 site: venv ## build the documentation as a site into .site/ (10 s)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo ".site/index.html"

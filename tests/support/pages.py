@@ -38,6 +38,12 @@ def links(page: Path) -> list[str]:
     return LINK.findall(FENCE.sub("", page.read_text()))
 
 
+def code(page: Path) -> str:
+    """Give what a page sets as code: its blocks, and the spans within a line."""
+    spans = re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text()))
+    return "\n".join([*(block.text for block in blocks(page)), *spans])
+
+
 def every(language: str) -> list[Block]:
     """Give all blocks of a language."""
     return [block for page in PAGES for block in blocks(page) if block.language == language]
