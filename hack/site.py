@@ -7,16 +7,18 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:(?:examples|charts|crds)/|[A-Z]+\.md)[^)#]*)")
+UPWARDS = re.compile(r"\]\(((?:\.\./)+[^)#]+)")
+DOCS = ROOT / "docs"
 FOLDER = "tree"
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add each file outside of docs/ that a page links to, as text."""
     linked = {
-        outside(page, link)
+        path
         for page in (file.src_uri for file in files.documentation_pages())
-        for link in OUTSIDE.findall((Path(config.docs_dir) / page).read_text())
+        for link in UPWARDS.findall((DOCS / page).read_text())
+        if (path := outside(page, link))
     }
     for path in sorted(linked):
         files.append(File.generated(config, shown(path), content=(ROOT / path).read_text()))
@@ -27,13 +29,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point such links to the copies."""
     source = page.file.src_uri
     up = "../" * source.count("/")
-    return OUTSIDE.sub(lambda found: f"]({up}{shown(outside(source, found[1]))}", markdown)
+
+    def pointed(found: re.Match[str]) -> str:
+        path = outside(source, found[1])
+        return f"]({up}{shown(path)}" if path else found[0]
+
+    return UPWARDS.sub(pointed, markdown)
 
 
 def outside(page: str, link: str) -> str:
-    """Give the path in the tree that a page's link leads to."""
-    path = (ROOT / "docs" / page).parent / link
-    return path.resolve().relative_to(ROOT).as_posix()
+    """Give the path in the tree that a page's link leads to; nothing for another page's."""
+    path = ((DOCS / page).parent / link).resolve()
+    is_file_of_the_tree = path.is_file() and not path.is_relative_to(DOCS)
+    return path.relative_to(ROOT).as_posix() if is_file_of_the_tree else ""
 
 
 def shown(path: str) -> str:
