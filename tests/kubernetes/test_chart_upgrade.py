@@ -150,6 +150,28 @@ def test_an_upgrade_brings_the_definition_up_to_date_under_its_stored_objects(
     assert "latePercent must be a number from 0.01 to 50" in refused.value.stderr
 
 
+def test_a_rollback_to_the_older_definition_keeps_the_objects_and_hides_what_it_does_not_know(
+    installed: Installed, tmp_path: Path
+) -> None:
+    installed.helm("install", RELEASE, chart_before(tmp_path), "--create-namespace")
+    installed.helm("upgrade", RELEASE, CHART)
+    wait_for_fields(installed, DEFINITION)
+    for name in ("untouched", "written"):
+        installed.create(name, MOST | NEW)
+
+    installed.helm("rollback", RELEASE, "1")
+    wait_for_fields(installed, BEFORE)
+    hidden = installed.get("untouched")
+    installed.patch("written", json.dumps({"metadata": {"labels": {"team": "mail"}}}))
+    installed.helm("upgrade", RELEASE, CHART)
+    wait_for_fields(installed, DEFINITION)
+
+    assert hidden["spec"].keys() == MOST.keys()
+    assert hidden["status"] == STATUS
+    assert NEW.items() <= installed.get("untouched")["spec"].items()
+    assert "schedule" not in installed.get("written")["spec"]
+
+
 @pytest.mark.parametrize("scope", ["Namespaced", "Cluster"])
 def test_objects_outlive_a_rollback_an_uninstall_and_another_install(
     installed: Installed, scope: str
