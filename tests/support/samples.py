@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from queueworker_operator.decision.estimate import Flow
 from queueworker_operator.decision.model import Sample
 from queueworker_operator.decision.state import Arrivals, Idle, Service, StartUp, State
 
@@ -52,3 +53,19 @@ def learned(
         idle=Idle(active_at_s=AT_S),
     )
     return replace(state, **fields)
+
+
+def flow(jobs: float, *, announced: float = 0.0, elapsed_s: float = 5.0) -> Flow:
+    """Give a tick with `jobs` that came without notice."""
+    return Flow(
+        elapsed_s=elapsed_s,
+        claimable=jobs + announced,
+        announced=announced,
+        finished=0.0,
+        busy_s=0.0,
+        service_count=0.0,
+        service_sum_s=0.0,
+        service_sq_sum_s2=0.0,
+        started=0.0,
+        late=0.0,
+    )

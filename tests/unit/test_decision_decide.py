@@ -137,7 +137,7 @@ def test_the_job_that_waits_already_is_told_where_its_deadline_is_missed_by_the_
 
 
 def test_announced_jobs_that_would_start_too_late_are_told() -> None:
-    due = (0,) * 8 + (100,)
+    due = (0,) * 4 + (100,)
     seen = sample(1.0, due_5s=due, slots_per_pod=4)
     policy = Policy(max_replicas=200, start_within_s=5.0)
 
@@ -347,7 +347,7 @@ def test_too_few_free_slots_are_named_when_no_deadline_is_missed() -> None:
 
 def test_announced_jobs_are_provided_for_before_they_are_due() -> None:
     state = learned(tight=True)
-    due = (0,) * 7 + (300,)
+    due = (0,) * 4 + (300,)
 
     decision = decided(TIGHT, state, sample(due_5s=due, running=1), Replicas(current=1, ready=1))
 

@@ -209,7 +209,8 @@ def test_a_promise_shorter_than_a_start_up_is_tight_with_hysteresis() -> None:
 
     assert [tight(promise_s, was=False) for promise_s in (17.0, 19.0, 21.0)] == [True, False, False]
     assert [tight(promise_s, was=True) for promise_s in (17.0, 19.0, 21.0)] == [True, True, False]
-    assert not tight(1.0, was=True, count=2.0)
+    assert not tight(16.0, was=True, count=2.0)
+    assert tight(14.0, was=False, count=2.0)
 
 
 def test_backlog_beside_idle_slots_is_stuck_after_a_quarter_of_a_minute() -> None:

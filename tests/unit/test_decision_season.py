@@ -6,31 +6,16 @@ from dataclasses import replace
 
 import pytest
 from tests.support.fluid import Scenario, World, stream
-from tests.support.samples import AT_S, learned, sample
+from tests.support.samples import AT_S, flow, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
-from queueworker_operator.decision.estimate import Flow
 from queueworker_operator.decision.model import Policy, Replicas
+from queueworker_operator.decision.recurrence import Season
 from queueworker_operator.decision.season import expected_per_s, learn_season
-from queueworker_operator.decision.state import Season, State, from_record, to_record
+from queueworker_operator.decision.state import State, from_record, to_record
 
 HOUR_S = 3600.0
 BUSY_MINUTE = 20
-
-
-def flow(jobs: float, *, announced: float = 0.0, elapsed_s: float = 5.0) -> Flow:
-    return Flow(
-        elapsed_s=elapsed_s,
-        claimable=jobs + announced,
-        announced=announced,
-        finished=0.0,
-        busy_s=0.0,
-        service_count=0.0,
-        service_sum_s=0.0,
-        service_sq_sum_s2=0.0,
-        started=0.0,
-        late=0.0,
-    )
 
 
 def learned_season(hours: int, *, rate_per_s: float = 1.0, busy_per_s: float = 10.0) -> Season:
@@ -131,7 +116,8 @@ def test_a_clock_that_went_back_begins_anew() -> None:
 
 def test_rushes_at_the_same_minutes_of_each_hour_are_late_no_more_after_some_hours() -> None:
     rng = random.Random(4)
-    hours, rushes = 5, [900.0 * number + 290.0 for number in range(20)]
+    hours, minutes = 5, (290.0, 1130.0, 2330.0, 3290.0)  # never at equal distances
+    rushes = [HOUR_S * hour + at_s for hour in range(hours) for at_s in minutes]
     arrivals = [
         job
         for from_s in rushes

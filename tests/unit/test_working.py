@@ -180,10 +180,9 @@ def test_a_pod_that_nothing_keeps_is_told_so() -> None:
 
 
 def test_jobs_announced_together_are_told_as_such() -> None:
-    state = learned(service_s=5.0)
-    due = (0,) * 6 + (400,) + (0,) * 53
-    now = sample(due_5s=due)
-    verdict = weigh(Policy(max_replicas=100), state, now, Replicas(current=1, ready=1))
+    state = learned(service_s=5.0, tight=True)
+    policy, now = Policy(start_within_s=5.0, max_replicas=100), sample(due_5s=(0, 0, 0, 0, 400))
+    verdict = weigh(policy, state, now, Replicas(current=1, ready=1))
 
     assert verdict.desired > 2
     assert work_out(verdict).fewer.endswith("jobs announced together")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from queueworker_operator.decision.estimate import (
+    Flow,
     flow_between,
     learn_arrivals,
     learn_lateness,
@@ -23,14 +24,18 @@ from queueworker_operator.decision.model import (
 )
 from queueworker_operator.decision.outlook import late_target, look, slots_of
 from queueworker_operator.decision.plan import allow_zero, make_plan
+from queueworker_operator.decision.recurrence import Returns, Rhythm, Season
 from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime, is_tight
 from queueworker_operator.decision.restraint import restrain
+from queueworker_operator.decision.returns import learn_returns
+from queueworker_operator.decision.rhythm import learn_rhythm, next_burst, surprises
 from queueworker_operator.decision.saturation import learn_saturation
 from queueworker_operator.decision.season import learn_season
-from queueworker_operator.decision.state import Guard, Season, StartUp, State
+from queueworker_operator.decision.state import Arrivals, Guard, StartUp, State
 from queueworker_operator.decision.zero import is_warm, learn_gaps
 
 _CLOCK_JUMP_S = 60.0
+_BEFORE_BURST_S = 75.0
 
 
 def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> State:
@@ -52,8 +57,8 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         return _begin(state, sample, replicas)
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
     regime = _regime(policy, state, start_up)
-    arrivals = learn_arrivals(state.arrivals, flow, regime)
-    season = learn_season(state.season, flow, sample.at_s, state.arrivals.rate_per_s)
+    rhythm = learn_rhythm(state.rhythm, flow, sample.at_s, state.arrivals.ticks)
+    arrivals = _arrivals(state, rhythm, flow, regime)
     learned = replace(
         state,
         last=sample,
@@ -67,7 +72,9 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         tight=regime is TIGHT,
         stuck=learn_stuck(state.stuck, sample, replicas, slots_of(policy, state, sample)[0]),
         idle=learn_gaps(state.idle, sample, flow.claimable),
-        season=season if regime is TIGHT else Season(),
+        returns=_returns(state, rhythm, sample.at_s, flow) if regime is TIGHT else Returns(),
+        rhythm=rhythm,
+        season=_season(state, flow, sample) if regime is TIGHT else Season(),
         slots=sample.slots_per_pod or state.slots,
     )
     return learn_saturation(policy, learned, flow, sample, replicas)
@@ -119,6 +126,26 @@ def weigh(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> V
         current=replicas.current,
         desired=min(max(restrained.replicas, policy.fewest), policy.max_replicas),
     )
+
+
+def _arrivals(state: State, rhythm: Rhythm, flow: Flow, regime: Regime) -> Arrivals:
+    surprising = surprises(flow, state.rhythm, rhythm, state.arrivals.ticks)
+    return learn_arrivals(state.arrivals, surprising, regime)
+
+
+def _season(state: State, flow: Flow, sample: Sample) -> Season:
+    return learn_season(state.season, flow, sample.at_s, state.arrivals.rate_per_s)
+
+
+def _returns(state: State, rhythm: Rhythm, at_s: float, flow: Flow) -> Returns:
+    """Learn what was let go too early; what a rhythm brings back is no reason to hold."""
+    pods = state.wanted[-1][1] if state.wanted else 0.0
+    learned = learn_returns(state.returns, at_s, pods, flow.elapsed_s)
+    burst = next_burst(state.rhythm, at_s)
+    if burst is None:
+        return Returns(levels=learned.levels) if next_burst(rhythm, at_s) else learned
+    near = at_s >= burst.earliest_s - _BEFORE_BURST_S
+    return replace(learned, weights=state.returns.weights) if near else learned
 
 
 def _fixed(policy: Policy, replicas: Replicas) -> Decision | None:
@@ -195,5 +222,7 @@ def _without_times(state: State) -> State:
         wanted=(),
         stalled_since_s=None,
         guard=Guard(),
+        returns=Returns(),
+        rhythm=Rhythm(),
         season=Season(),
     )

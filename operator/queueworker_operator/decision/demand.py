@@ -19,6 +19,10 @@ class Announced:
         """Add the buckets up."""
         return cls(due=tuple(accumulate(due_5s)))
 
+    def within(self, time_s: float) -> "Announced":
+        """Leave out what falls due later than `time_s` from now."""
+        return Announced(due=self.due[: max(int((time_s + BUCKET_S / 2) // BUCKET_S), 0)])
+
     def by(self, time_s: float) -> float:
         """Count the jobs due within `time_s`; bucket i falls due in its middle, 5 i + 2.5 s."""
         if not self.due:

@@ -147,7 +147,8 @@ def _fate(outlook: Outlook, plan: Plan, shortage: Shortage) -> str:
     promise, planned = seconds(outlook.promise_s), seconds(outlook.deadline_s)
     waits_s = wait_of(outlook, plan.pods, shortage, outlook.deadline_s)
     if waits_s is None:
-        return f"{shortage.missing:.0f} announced jobs would start too late (promise {promise})"
+        kind = "announced" if outlook.burst_in_s is None else "expected"
+        return f"{shortage.missing:.0f} {kind} jobs would start too late (promise {promise})"
     margin = f", planned {planned}" if waits_s <= outlook.promise_s else ""
     who = job_of(shortage, outlook.deadline_s)
     return f"{who} would wait {duration(waits_s)} (promise {promise}{margin})"

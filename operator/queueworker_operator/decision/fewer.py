@@ -57,7 +57,7 @@ def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
         return
     elif restrained.rollout:
         yield "nothing is scaled in during a rollout"
-    elif verdict.state.observations < OBSERVATIONS_BEFORE_SCALE_IN:
+    elif _is_new(verdict):
         seen = f"{verdict.state.observations} of {OBSERVATIONS_BEFORE_SCALE_IN}"
         yield f"nothing is scaled in before enough is known ({seen} samples)"
     elif pods < verdict.plan.keep or pods < verdict.plan.enough:
@@ -66,6 +66,12 @@ def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
         recent = max(then_s for then_s, wanted in restrained.wanted if wanted > pods)
         ago = seconds(outlook.at_s - recent)
         yield f"more were wanted {ago} ago, a need is remembered {seconds(hold_s(outlook))}"
+
+
+def _is_new(verdict: Verdict) -> bool:
+    """Tell whether pods are kept because too little was seen to let any go."""
+    out = verdict.desired > verdict.current
+    return not out and verdict.state.observations < OBSERVATIONS_BEFORE_SCALE_IN
 
 
 def _needed(verdict: Verdict, pods: int) -> str:

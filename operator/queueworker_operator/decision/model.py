@@ -165,6 +165,11 @@ class Sample:
         """Count the ready jobs that some worker can claim."""
         return max(self.ready - self.unclaimable, 0.0)
 
+    @property
+    def unannounced_total(self) -> float:
+        """Count the jobs that became ready without notice."""
+        return self.enqueued_total - self.announced_total
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicas:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from queueworker_operator.decision.demand import Announced, Demand
 from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
@@ -12,6 +13,8 @@ from queueworker_operator.decision.regime import (
     TIGHT,
     Regime,
 )
+from queueworker_operator.decision.returns import worth_holding_s
+from queueworker_operator.decision.rhythm import expected_5s, next_burst
 from queueworker_operator.decision.season import expected_per_s
 from queueworker_operator.decision.sizing import Capacity, SteadyLoad
 from queueworker_operator.decision.state import StartUp, State
@@ -19,6 +22,7 @@ from queueworker_operator.decision.state import StartUp, State
 _FEWEST_FOR_VARIANCE = 10
 _OCCUPANCY_S = 120.0
 _LARGEST_VARIABILITY = 10.0
+_PRICE_GROWTH = 6.0
 _MOST_SLOTS = 10_000  # what spec.slotsPerPod may say; rows and templates are not bounded by anybody
 
 
@@ -26,6 +30,8 @@ _MOST_SLOTS = 10_000  # what spec.slotsPerPod may say; rows and templates are no
 class Outlook:
     """The situation now. Rates are jobs/s; `load_rate_per_s` mixes in what long jobs occupy.
 
+    `worth_holding_s` is the hold of a pod that would have paid lately, `burst_in_s` when a burst is
+    expected at the earliest, None without one.
     `starting_s` are seconds until each starting pod is ready, ascending. Overdue pods are not
     among them: they count as no capacity.
     """
@@ -53,6 +59,8 @@ class Outlook:
     ready: int
     starting_s: tuple[float, ...]
     overdue: int
+    worth_holding_s: float
+    burst_in_s: float | None
 
     @property
     def capacity(self) -> Capacity:
@@ -121,12 +129,9 @@ def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Ou
     lead_s = start_up_s + OBSERVE_EVERY_S
     out_s = deadline_s(policy, regime, state.lateness)
     backlog, oldest_age_s = claimable_of(state, sample)
-    arrivals = state.arrivals
-    forecast_per_s = max(
-        _forecast_per_s(arrivals.rate_per_s, arrivals.slope_per_s2 * lead_s),
-        expected_per_s(state.season, sample.at_s, sample.at_s + lead_s),
-    )
+    forecast_per_s = _forecast_per_s(state, sample.at_s, lead_s)
     starting_s, overdue = _starting(state.start_up, replicas)
+    burst = next_burst(state.rhythm, sample.at_s)
     return Outlook(
         at_s=sample.at_s,
         promise_s=policy.start_within_s,
@@ -142,16 +147,27 @@ def look(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> Ou
         oldest_age_s=oldest_age_s,
         running=sample.running,
         unclaimable=sample.ready - backlog,
-        arrival_rate_per_s=arrivals.rate_per_s,
+        arrival_rate_per_s=state.arrivals.rate_per_s,
         forecast_rate_per_s=forecast_per_s,
         load_rate_per_s=_load_per_s(forecast_per_s, backlog + sample.running, service_s, out_s),
         variability=_variability(state),
         long=service_s > out_s,
-        announced=Announced.of(sample.due_5s),
+        announced=Announced.of(_due_5s(state, sample)),
         ready=min(replicas.ready, replicas.current),
         starting_s=starting_s,
         overdue=overdue,
+        worth_holding_s=worth_holding_s(state.returns, _price_s(regime, state.lateness)),
+        burst_in_s=max(burst.earliest_s - sample.at_s, 0.0) if burst else None,
     )
+
+
+def _due_5s(state: State, sample: Sample) -> tuple[int, ...]:
+    """Give the jobs that fall due, and those of a burst that is expected."""
+    if state.last is None:
+        return sample.due_5s
+    arrived = sample.unannounced_total - state.last.unannounced_total
+    expected = expected_5s(state.rhythm, sample.at_s, max(arrived, 0.0))
+    return tuple(due + more for due, more in zip_longest(sample.due_5s, expected, fillvalue=0))
 
 
 def claimable_of(state: State, sample: Sample) -> tuple[float, float]:
@@ -169,9 +185,11 @@ def claimable_of(state: State, sample: Sample) -> tuple[float, float]:
     return backlog, max(recent_s, proven_s)
 
 
-def _forecast_per_s(rate_per_s: float, change_per_s: float) -> float:
-    """Extend the trend by one lead time: in full upwards, to a half at most downwards."""
-    return max(rate_per_s + change_per_s, rate_per_s / 2)
+def _forecast_per_s(state: State, at_s: float, lead_s: float) -> float:
+    """Extend the trend by one lead time, downwards to a half at most; hourly patterns only add."""
+    rate_per_s, change_per_s = state.arrivals.rate_per_s, state.arrivals.slope_per_s2 * lead_s
+    seasonal_per_s = expected_per_s(state.season, at_s, at_s + lead_s)
+    return max(rate_per_s + change_per_s, rate_per_s / 2, seasonal_per_s)
 
 
 def _load_per_s(forecast_per_s: float, unfinished: float, service_s: float, out_s: float) -> float:
@@ -188,6 +206,11 @@ def _variability(state: State) -> float:
     if service.finished > _FEWEST_FOR_VARIANCE and service.mean_s > 0:
         relative = service.variance_s2 / service.mean_s / service.mean_s
     return max((state.arrivals.dispersion + min(relative, _LARGEST_VARIABILITY)) / 2, 0.1)
+
+
+def _price_s(regime: Regime, lateness: float) -> float:
+    """Give what it is worth that a pod is there at once: more while jobs are late, nothing else."""
+    return regime.hold_s * math.exp(_PRICE_GROWTH * max(lateness, 0.0))
 
 
 def overdue_after_s(start_up: StartUp) -> float:

@@ -73,7 +73,10 @@ def _steady(outlook: Outlook, tail: float, deadline_s: float, most: int) -> int:
 
 
 def scale_out_test(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
-    """Look only at deadlines that a pod created now can still help."""
+    """Look only at deadlines that a pod created now can still help.
+
+    Announced jobs count from when a pod created 5 s later would be too late for them.
+    """
     deadline_s = outlook.deadline_s
     guard_s = max(outlook.regime.guard_share * deadline_s, _SHORTEST_GUARD_S)
     first_s = outlook.lead_s + guard_s
@@ -83,6 +86,8 @@ def scale_out_test(outlook: Outlook, capacity: Capacity) -> DeadlineTest:
     if first_s > deadline_s + _SHORTEST_VIEW_S:
         last_s = first_s + deadline_s + _SHORTEST_VIEW_S
     demand = outlook.demand(deadline_s)
+    soon = demand.announced.within(first_s - deadline_s + OBSERVE_EVERY_S)
+    demand = replace(demand, announced=soon)
     return DeadlineTest(capacity=capacity, demand=demand, first_s=first_s, last_s=last_s)
 
 

@@ -13,6 +13,7 @@ START_UP_PRIOR_S = 30.0
 LATENCY_SHARE = 0.43
 """The most of the promise that a plan may use up where latency is the objective."""
 LONG_HOLD_SHARE = 0.25
+RHYTHM_HOLD_SHARE = 0.5
 _HYSTERESIS = 0.9
 
 
@@ -25,6 +26,7 @@ class Regime:
     `tail` bounds the chance to wait (1 = unused), `break_even` scales how far scale-in looks,
     `late_factor` scales the share of late jobs aimed at, `load_limit` is the highest load of a slot.
     `smoothing_s` 0 means as long as 20 jobs take; `hold_s` 0 means start-up plus drain time.
+    Scale-ins wait for each other for `gather_s` at most.
     """
 
     deadline_share: float
@@ -36,6 +38,7 @@ class Regime:
     load_limit: float
     smoothing_s: float
     hold_s: float
+    gather_s: float
 
 
 BUFFERED = Regime(
@@ -48,6 +51,7 @@ BUFFERED = Regime(
     load_limit=10.0,
     smoothing_s=120.0,
     hold_s=0.0,
+    gather_s=30.0,
 )
 """The promise is longer than a start-up: the queue absorbs a surprise until pods arrive."""
 
@@ -61,12 +65,16 @@ TIGHT = Regime(
     load_limit=1.0,
     smoothing_s=0.0,
     hold_s=60.0,
+    gather_s=15.0,
 )
 """A new pod comes too late for a surprise: spare slots must be there beforehand."""
 
 
 def is_tight(*, promise_s: float, lead_s: float, start_ups: float, was_tight: bool) -> bool:
-    """Tell whether the promise is shorter than a start-up, with hysteresis; no while unknown."""
+    """Tell whether the promise is shorter than a start-up, with hysteresis.
+
+    While no start-up is known only a promise that hardly any pod can keep counts as short.
+    """
     if start_ups < START_UPS_NEEDED:
-        return False
+        return promise_s < START_UP_PRIOR_S / 2
     return promise_s < _HYSTERESIS * lead_s or (was_tight and promise_s < lead_s)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from queueworker_operator.decision.model import Replicas
 from queueworker_operator.decision.outlook import Outlook
 from queueworker_operator.decision.plan import Plan
-from queueworker_operator.decision.regime import LONG_HOLD_SHARE, OBSERVE_EVERY_S
+from queueworker_operator.decision.regime import (
+    LONG_HOLD_SHARE,
+    OBSERVE_EVERY_S,
+    RHYTHM_HOLD_SHARE,
+)
 from queueworker_operator.decision.state import StartUp, State
 
 _LONGEST_HOLD_S = 1200.0
 _WANTED_APART_S = OBSERVE_EVERY_S / 2
 _REPLACED_SHARE = 0.25
 _STALL_PATIENCE_S = 600.0
-_OBSERVATIONS_A_SCALE_IN = 3
 _STEP_BETWEEN_SHARE = 0.25
 OBSERVATIONS_BEFORE_SCALE_IN = 12
 
@@ -41,7 +44,8 @@ class Restrained:
 def hold_s(outlook: Outlook) -> float:
     """Give how long a need stays in mind: about what it costs to remove a pod and get it back."""
     if outlook.regime.hold_s:
-        return outlook.regime.hold_s
+        share = RHYTHM_HOLD_SHARE if outlook.burst_in_s is not None else 1.0
+        return max(share * outlook.regime.hold_s, outlook.worth_holding_s)
     share = LONG_HOLD_SHARE if outlook.long else 1.0
     return max(share * (outlook.start_up_s + outlook.drain_s), 3 * OBSERVE_EVERY_S)
 
@@ -64,7 +68,7 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
     spares = min(outlook.overdue, max(1, math.ceil(_REPLACED_SHARE * (ready + 1))))
     wish = max(plan.keep, plan.enough) + spares
     wanted = remember(state.wanted, outlook.at_s, wish)
-    since_s = outlook.at_s if wish < 1 else _forgotten_s(state, outlook.at_s) - hold_s(outlook)
+    since_s = outlook.at_s if wish < 1 else _forgotten_s(state, outlook) - hold_s(outlook)
     held = max((int(pods) for then_s, pods in wanted if then_s >= since_s), default=wish)
     step = _step(outlook, plan, held, spares, replicas.current)
     step = _gathered(step, state, outlook.at_s, replicas.current)
@@ -96,16 +100,16 @@ def _step(outlook: Outlook, plan: Plan, held: int, spares: int, current: int) ->
     return min(held, current)
 
 
-def _forgotten_s(state: State, at_s: float) -> float:
-    """Give the instant that the hold counts back from: it moves on each 15 s only.
+def _forgotten_s(state: State, outlook: Outlook) -> float:
+    """Give the instant that the hold counts back from: it moves on each `gather_s` only.
 
-    Needs that end one by one then end together, and so do their pods. On average it is now.
+    Needs that end one by one then end together, and so do their pods.
     """
     if state.last is None:
-        return at_s
-    span_s = OBSERVE_EVERY_S * _OBSERVATIONS_A_SCALE_IN
-    over_s = OBSERVE_EVERY_S * (state.observations % _OBSERVATIONS_A_SCALE_IN)
-    return max(state.last.at_s - over_s, at_s - span_s) + OBSERVE_EVERY_S
+        return outlook.at_s
+    span_s = outlook.regime.gather_s
+    over_s = OBSERVE_EVERY_S * state.observations % span_s
+    return max(state.last.at_s - over_s, outlook.at_s - span_s) + OBSERVE_EVERY_S
 
 
 def _gathered(step: int, state: State, at_s: float, current: int) -> int:

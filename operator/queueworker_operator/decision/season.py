@@ -8,7 +8,7 @@ import math
 from dataclasses import replace
 
 from queueworker_operator.decision.estimate import Flow
-from queueworker_operator.decision.state import Season
+from queueworker_operator.decision.recurrence import Season
 
 _MINUTES = 60
 _HOURS_KEPT = 8

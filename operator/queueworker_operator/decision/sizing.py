@@ -48,6 +48,14 @@ class Capacity:
 
     def jobs_by(self, time_s: float, pods: int) -> float:
         """Count the jobs that `pods` pods start within `time_s` when they never lack any."""
+        finished, slots = self.finished_by(time_s, pods)
+        if self.long:
+            ready = min(pods, self.ready) * self.slots
+            return finished + max(ready - self.running, 0.0) + slots - ready
+        return finished
+
+    def finished_by(self, time_s: float, pods: int) -> tuple[float, float]:
+        """Count the jobs that pods with full slots finish within `time_s`, and their slots then."""
         ready = min(pods, self.ready)
         begun = bisect_right(self.starting_s, time_s, 0, min(pods - ready, len(self.starting_s)))
         pod_s = (ready + begun) * time_s - self.sums_s[begun]
@@ -55,10 +63,7 @@ class Capacity:
         if new > 0 and time_s >= self.lead_s:
             pod_s += new * (time_s - self.lead_s)
             begun += new
-        jobs = pod_s * self.slots / self.service_s
-        if self.long:
-            jobs += max(ready * self.slots - self.running, 0.0) + begun * self.slots
-        return jobs
+        return pod_s * self.slots / self.service_s, float((ready + begun) * self.slots)
 
     def time_for(self, jobs: float, pods: int) -> float:
         """Give the seconds until `pods` pods have started `jobs` jobs; infinite beyond a day."""
@@ -106,19 +111,31 @@ class DeadlineTest:
         object.__setattr__(self, "points", points)
 
     def started(self, pods: int) -> Iterator[tuple[float, float, float]]:
-        """Give (seconds from now, jobs that must have started by then, those that would have).
+        """Give (seconds from now, jobs that must have started by then, those that would have)."""
+        if self.demand.announced.by(self.last_s) > 0:
+            yield from self._started_of_claimable(pods)
+            return
+        for time_s, due, _ in self.points:
+            yield time_s, due, self.capacity.jobs_by(time_s, pods)
 
-        Capacity before an announced job falls due is lost on it, so with announced jobs in sight
-        no more can have started than were claimable.
+    def _started_of_claimable(self, pods: int) -> Iterator[tuple[float, float, float]]:
+        """Start no job before it falls due: capacity until then is lost, but idle slots are free.
+
+        As many have started as have finished and as there are slots; those that run finish in
+        proportion to their number.
         """
         capacity = self.capacity
-        limited = self.demand.announced.by(self.last_s) > 0
-        earlier = capacity.jobs_by(0.0, pods)
-        started = min(earlier, self.demand.backlog)
+        earlier_s, earlier = 0.0, 0.0
+        finished = -capacity.running
+        slots = capacity.finished_by(0.0, pods)[1]
+        started = max(min(self.demand.backlog, finished + slots), 0.0)
         for time_s, due, claimable in self.points:
-            later = capacity.jobs_by(time_s, pods)
-            started = min(started + later - earlier, claimable) if limited else later
-            earlier = later
+            full, slots = capacity.finished_by(time_s, pods)
+            left = math.exp(-max(time_s - earlier_s, 0.0) / capacity.service_s)
+            ended = max(started - (started - finished) * left, claimable - slots)
+            finished = min(finished + full - earlier, ended)
+            started = max(started, min(claimable, finished + slots))
+            earlier_s, earlier = time_s, full
             yield time_s, due, started
 
     def shortages(self, pods: int) -> Iterator[Shortage]:

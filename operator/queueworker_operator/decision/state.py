@@ -1,12 +1,13 @@
 """What the controller remembers between observations: a value, JSON-safe, exact both ways."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from queueworker_operator.decision.codec import InvalidRecord, Record, decode, encode
 from queueworker_operator.decision.model import Sample
+from queueworker_operator.decision.recurrence import Returns, Rhythm, Season
 from queueworker_operator.decision.regime import (
     SERVICE_PRIOR_S,
     START_UP_PRIOR_S,
@@ -90,24 +91,6 @@ class Idle:
     gaps_s: tuple[float, ...] = ()
     pausing: bool = False
     active_at_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Season:
-    """Jobs by the minute of the hour, in the last hours; and how good a forecast that made.
-
-    `minute` (since the epoch) is being counted: `jobs` until now, `plain` expected from the rate
-    at its beginning. `loss` and `plain_loss` are those of the `scores` forecasts of both kinds.
-    """
-
-    minute: int | None = None
-    whole: bool = False
-    jobs: float = 0.0
-    plain: float = 0.0
-    hours: tuple[tuple[int, ...], ...] = ()
-    scores: int = 0
-    loss: float = 0.0
-    plain_loss: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +191,9 @@ class State:
     tight: bool = False
     stuck: Stuck = Stuck()
     idle: Idle = Idle()
-    season: Season = Season()
+    returns: Returns = field(default_factory=Returns)
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    season: Season = field(default_factory=Season)
     slots: int = 0
     wanted: tuple[tuple[float, float], ...] = ()
     stalled_since_s: float | None = None

@@ -72,6 +72,9 @@ def _inputs(verdict: Verdict) -> Iterator[tuple[str, str]]:
     )
     yield "running", f"{sample.running:.0f} jobs"
     yield "announced", f"{outlook.announced.by(300.0):.0f} jobs fall due in the next 5 minutes"
+    if outlook.burst_in_s is not None:
+        burst_in = seconds(outlook.burst_in_s)
+        yield "rhythm", f"bursts come at equal distances, the next in {burst_in}: counted above"
     starting = ", ".join(seconds(left_s) for left_s in outlook.starting_s[:8])
     more = f"; ready in about {starting}" if starting else ""
     late = f"; {outlook.overdue} overdue, not counted on" if outlook.overdue else ""
