@@ -148,6 +148,10 @@ def test_what_is_missing_is_one_line_with_the_remedy(
     line = told("why", "mail", *flags(place))
     assert "may hold inside the cluster only: give --dsn" in line
     assert "give --dsn" not in told("why", "mail", "--dsn", nowhere, *flags(place))
+    place.apply(secret(f"{nowhere} passfile=/root/.pgpass"))
+    assert "has passfile, which would use files or names of whoever" in told(
+        "why", "mail", *flags(place)
+    )
     place.kubectl("delete", "secret", "mail-db")
     assert "mail-db does not exist" in told("why", "mail", *flags(place))
     assert "'away' that it does not hold" in told("get", "--context", "away", *flags(place))

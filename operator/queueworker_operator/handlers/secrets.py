@@ -34,6 +34,13 @@ class Reading:
     due_s: float
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     refusal: tuple[ConditionReason, str] | None = None
+    judged: dict[str, str | None] = field(default_factory=dict, repr=False)
+
+    def refusal_of(self, key: str, value: str) -> str | None:
+        """Say what is wrong with the connection string of `key`; found out once a reading."""
+        if key not in self.judged:
+            self.judged[key] = refusal_of(value)
+        return self.judged[key]
 
 
 class Secrets:
@@ -86,7 +93,7 @@ class Secrets:
             )
         listen_dsn = reading.values.get(LISTEN_KEY) or None
         for key, value in ((spec.secret_key, dsn), (LISTEN_KEY, listen_dsn)):
-            if value is not None and (refusal := refusal_of(value)):
+            if value is not None and (refusal := reading.refusal_of(key, value)):
                 text = f"the connection string {key} of Secret {spec.secret_name} {refusal}"
                 return _trouble(ConditionReason.SECRET_INVALID, text)
         return Database(dsn, listen_dsn)
