@@ -73,7 +73,7 @@ def test_wheel_sdist_and_chart_are_the_same_bytes_built_elsewhere_at_another_tim
 
 def test_one_version_is_told_by_package_chart_and_image_tags() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    deployment = named(render(), "Deployment")
+    deployment = named(render(), "Deployment", "queueworker")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
 
     assert run("hack/version").strip() == VERSION
