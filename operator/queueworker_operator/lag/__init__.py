@@ -85,6 +85,8 @@ class WorkerState:
     drain: bool
     draining: bool
     started_age_s: float
+    lease_remaining_s: float
+    version: str
 
 
 class LagSource(Protocol):

@@ -95,6 +95,8 @@ def worker_state(row: Mapping[str, Any]) -> WorkerState:
         drain=bool(row["drain"]),
         draining=bool(row["draining"]),
         started_age_s=max(0.0, float(row["started_age_s"])),
+        lease_remaining_s=float(row["lease_remaining_s"]),
+        version=str(row["version"]),
     )
 
 

@@ -8,8 +8,14 @@ from queueworker_operator.cli import compare, explain
 from queueworker_operator.cli.ending import run_to_end
 from queueworker_operator.cli.output import add_output
 from queueworker_operator.plugin import commands
+from queueworker_operator.plugin.doctor import command as diagnosis
 
 PROGRAM = "kubectl queueworker"
+DOCTOR_EXAMPLES = """\
+examples:
+  kubectl queueworker doctor mail
+  kubectl queueworker doctor -n shop -o json | jq '.[].findings[] | select(.level != "OK")'
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +51,7 @@ def _add_looks(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _add_access(get)
     add_output(get)
     get.set_defaults(run=commands.get)
+    _add_doctor(several)
     status = several.add_parser(
         "status",
         help="tell how a QueueWorker does: promise, backlog, decision, conditions",
@@ -53,6 +60,22 @@ def _add_looks(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _add_one(status)
     add_output(status)
     status.set_defaults(run=commands.status)
+
+
+def _add_doctor(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = several.add_parser(
+        "doctor",
+        help="look for what is wrong, from the definition to the indexes, with remedies",
+        description="Judge QueueWorkers, their Deployments, the operator and the database by 20 "
+        "checks. Without names all of the namespace. The exit code is 1 where one says FAIL; what "
+        "could not be read is UNKNOWN.",
+        epilog=DOCTOR_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument("name", nargs="*", metavar="NAME")
+    _add_access(doctor)
+    add_output(doctor)
+    doctor.set_defaults(run=diagnosis.run)
 
 
 def _add_stories(several: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

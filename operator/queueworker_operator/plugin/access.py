@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,16 @@ async def find(client: Client, namespace: str, name: str) -> dict[str, Any]:
             f"there is no QueueWorker {name} in namespace {namespace}: "
             "kubectl get queueworkers -A lists them; -n names another namespace"
         ) from exc
+
+
+async def bodies_of(
+    client: Client, access: Access, names: Sequence[str], *, everywhere: bool = False
+) -> list[dict[str, Any]]:
+    """Read the QueueWorkers of these names; without names all of the namespace, or the cluster."""
+    if names:
+        return [await find(client, access.namespace, name) for name in names]
+    place = None if everywhere else access.namespace
+    return [one async for one in api.list_objects(client, api.Watched.QUEUE_WORKERS, place)]
 
 
 async def dsn_of(client: Client, access: Access, body: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from queueworker_operator.cli.output import print_document
 from queueworker_operator.errors import InvalidResource, LagUnavailable, OperatorError
 from queueworker_operator.kube import Client, api
 from queueworker_operator.lag.postgres import PostgresLag
-from queueworker_operator.plugin.access import Access, dsn_of, find, plain, reachable
+from queueworker_operator.plugin.access import Access, bodies_of, dsn_of, find, plain, reachable
 from queueworker_operator.plugin.summary import summary
 from queueworker_operator.plugin.tree import Branch, branch_of, tree_of
 from queueworker_operator.resource import parse
@@ -82,13 +82,7 @@ async def _dsn(access: Access, name: str) -> str:
 
 async def _branches(access: Access, names: Sequence[str], *, everywhere: bool) -> list[Branch]:
     async with Client(access.credentials) as client:
-        if names:
-            bodies = [await find(client, access.namespace, name) for name in names]
-        else:
-            place = None if everywhere else access.namespace
-            bodies = [
-                one async for one in api.list_objects(client, api.Watched.QUEUE_WORKERS, place)
-            ]
+        bodies = await bodies_of(client, access, names, everywhere=everywhere)
         return [await _branch(client, access, body) for body in bodies]
 
 

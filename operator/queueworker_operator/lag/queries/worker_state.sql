@@ -8,5 +8,7 @@ SELECT
   oldest_start_age_s,
   drain,
   draining,
-  started_age_s
+  started_age_s,
+  lease_remaining_s,
+  version
 FROM queueworker.worker_state(%(queues)s::text[]);

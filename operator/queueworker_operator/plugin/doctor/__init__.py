@@ -1,0 +1,1 @@
+"""`kubectl queueworker doctor`: facts are gathered at the edge, checks judge them, purely."""

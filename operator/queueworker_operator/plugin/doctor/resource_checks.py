@@ -1,0 +1,101 @@
+"""PURE: the definition, the resource, the operator, the promise."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from queueworker_operator.errors import InvalidResource
+from queueworker_operator.plugin.doctor.facts import Facts, NotKnown, policy_of
+from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
+from queueworker_operator.plugin.tree import age
+from queueworker_operator.resource import SPEC_FIELDS, parse
+
+OPERATORS = "kubectl get pods -A -l app.kubernetes.io/name=queueworker"
+FAR_AHEAD_S, TOO_FAR_AHEAD_S = 2.0, 15.0
+
+
+def definition(facts: Facts) -> Finding:
+    """Is the installed definition as new as this program? An older one drops fields silently."""
+    versions = facts.cluster.definition.get()["spec"]["versions"]
+    schema = versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    lost = sorted(SPEC_FIELDS - set(schema))
+    if lost:
+        return fail(
+            f"the installed definition does not know {', '.join(lost)}: they are dropped silently",
+            "kubectl apply --server-side -f crds/queueworkers.queueworker.dev.yaml",
+        )
+    return fine(f"it knows all {len(SPEC_FIELDS)} fields of the spec")
+
+
+def resource(facts: Facts) -> Finding:
+    """Is the spec valid, and does the operator call it Ready?"""
+    edit = f"{facts.kubectl} edit queueworker {facts.name}"
+    try:
+        parse(facts.body)
+    except InvalidResource as exc:
+        return fail(str(exc), edit)
+    status = facts.status
+    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    watch = f"{facts.kubectl} get queueworker {facts.name} --watch"
+    if ready is None:
+        return fail("no operator has looked at it", OPERATORS)
+    if status.get("observedGeneration") != facts.body["metadata"].get("generation"):
+        return warn("the operator has not looked at the newest spec yet", watch)
+    if ready["status"] != "True":
+        why = f"kubectl queueworker status {facts.name} -n {facts.namespace}"
+        return fail(f"not Ready: {ready['reason']}: {ready.get('message', '')}".rstrip(": "), why)
+    return fine("valid, and Ready")
+
+
+def operator(facts: Facts) -> Finding:
+    """Does an operator hold its Lease?"""
+    leases = [_renewed(lease) for lease in facts.cluster.leases.get()]
+    if not leases:
+        return fail("no operator has ever held its Lease in this cluster", OPERATORS)
+    namespace, holder, renewed_s, lasts_s = max(leases, key=lambda lease: lease[2])
+    since_s = facts.cluster.now_s - renewed_s
+    if not holder or since_s > lasts_s + FAR_AHEAD_S:
+        return fail(
+            f"no operator holds the Lease in {namespace}; the last renewal was {age(max(0.0, since_s))} ago",
+            f"kubectl -n {namespace} logs -l app.kubernetes.io/name=queueworker --tail 20",
+        )
+    return fine(f"{holder.partition('_')[0]} in {namespace}, renewed {age(max(0.0, since_s))} ago")
+
+
+def _renewed(lease: Mapping[str, Any]) -> tuple[str, str, float, float]:
+    spec = lease.get("spec") or {}
+    at = spec.get("renewTime")
+    return (
+        str(lease["metadata"]["namespace"]),
+        str(spec.get("holderIdentity") or ""),
+        datetime.fromisoformat(at).timestamp() if at else 0.0,
+        float(spec.get("leaseDurationSeconds") or 0),
+    )
+
+
+def promise(facts: Facts) -> Finding:
+    """Can a pod that starts from nothing keep the promise?"""
+    policy = policy_of(facts)
+    start_up_s = (facts.status.get("backlog") or {}).get("startUpSeconds")
+    if start_up_s is None:
+        raise NotKnown("no start-up was measured yet")
+    told = f"a start-up takes {start_up_s:g}s, the promise is {policy.start_within_s:g}s"
+    if start_up_s < policy.start_within_s:
+        return fine(told)
+    if policy.min_replicas:
+        return fine(f"{told}; {policy.min_replicas} pods always run")
+    patch = '{"spec":{"minReplicas":1}}'
+    return warn(
+        f"{told}: from zero pods the first jobs are late",
+        f"{facts.kubectl} patch queueworker {facts.name} --type merge -p '{patch}'",
+    )
+
+
+def clock(facts: Facts) -> Finding:
+    """Do the database's clock and this machine's agree? Deadlines are by the database's."""
+    ahead_s = facts.clock_ahead_s.get()
+    told = f"the database's clock is {abs(ahead_s):.1f}s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    remedy = "chronyc tracking    # on the database's host, and here"
+    if abs(ahead_s) > TOO_FAR_AHEAD_S:
+        return fail(told, remedy)
+    return warn(told, remedy) if abs(ahead_s) > FAR_AHEAD_S else fine(told)

@@ -1,0 +1,168 @@
+"""PURE: the Deployment, its pods, and who else writes to it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from queueworker_operator.kube.api import FIELD_MANAGER
+from queueworker_operator.plugin.doctor.facts import Body, Facts, NotKnown
+from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
+from queueworker_operator.plugin.tree import pods_of
+from queueworker_operator.target.objects import deployment_of, pod_of
+
+SHELLS = {"sh", "bash", "ash", "dash"}
+STUCK = {
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+BY_HAND = "kubectl"
+AMPLE = 3
+
+
+def target(facts: Facts) -> Finding:
+    """Is there the Deployment, and does its selector find its pods?"""
+    if facts.deployment_missing:
+        return fail(
+            f"deployment {facts.target} does not exist in namespace {facts.namespace}",
+            f"{facts.kubectl} get deployments",
+        )
+    deployment = facts.deployment.get()
+    asked = deployment_of(deployment, None).replicas
+    found = len(pods_of(deployment, facts.pods.get()))
+    if asked and not found:
+        return fail(
+            f"{asked} pods are asked for, and none matches the selector",
+            f"{facts.kubectl} describe deployment {facts.target}",
+        )
+    return fine(f"deployment {facts.target}: {asked} asked for, {found} found")
+
+
+def pods(facts: Facts) -> Finding:
+    """Does a pod fail to start, or start over and over?"""
+    mine = pods_of(facts.deployment.get(), facts.pods.get())
+    stuck = [(pod, why) for pod in mine if (why := _stuck(pod))]
+    if stuck:
+        name = stuck[0][0]["metadata"]["name"]
+        also = f" (and {len(stuck) - 1} more)" if len(stuck) > 1 else ""
+        return fail(
+            f"{name} does not run: {stuck[0][1]}{also}", f"{facts.kubectl} describe pod {name}"
+        )
+    again = [pod for pod in mine if pod_of(pod, 0.0).restarts]
+    if again:
+        name = again[0]["metadata"]["name"]
+        return warn(
+            f"{len(again)} of {len(mine)} pods have restarted",
+            f"{facts.kubectl} logs {name} --previous --tail 50",
+        )
+    return fine(f"{len(mine)} pods, none stuck or restarted")
+
+
+def _stuck(pod: Body) -> str:
+    """Say why a pod does not run; empty when it does."""
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return f"Unschedulable: {condition.get('message', '')}"
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in STUCK:
+            return str(waiting["reason"])
+    return ""
+
+
+def rivals(facts: Facts) -> Finding:
+    """Does anybody else set the replicas, or claim the queues?"""
+    dry = facts.spec.get("mode") == "DryRun"
+    for scaler in facts.scalers.get():
+        if _scales(scaler, facts.target):
+            kind, name = scaler["kind"], scaler["metadata"]["name"]
+            told = f"{kind} {name} scales deployment {facts.target} too"
+            if dry:
+                return fine(f"{told}: this one only looks on (DryRun)")
+            return fail(told, f"{facts.kubectl} delete {kind.lower()} {name}")
+    if not dry and (other := _overlap(facts)):
+        return other
+    writer = deployment_of(facts.deployment.get(), None).writer
+    ours = writer is None or writer == FIELD_MANAGER or writer.startswith(BY_HAND)
+    if not ours and not dry:
+        return warn(
+            f"{writer} wrote spec.replicas last: if it does so again and again, it is a rival",
+            f"{facts.kubectl} get deployment {facts.target} -o yaml --show-managed-fields",
+        )
+    return fine("nobody else scales the target or serves the queues")
+
+
+def _scales(scaler: Mapping[str, Any], name: str) -> bool:
+    reference = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
+    return reference.get("kind", "Deployment") == "Deployment" and reference.get("name") == name
+
+
+def _overlap(facts: Facts) -> Finding | None:
+    """Find another QueueWorker that acts on the same target, or the same queue of the same Secret."""
+    for other in facts.queue_workers.get():
+        spec, name = other.get("spec") or {}, str(other["metadata"]["name"])
+        if name == facts.name or spec.get("mode") == "DryRun":
+            continue
+        delete = f"{facts.kubectl} delete queueworker {name}"
+        if (spec.get("scaleTargetRef") or {}).get("name") == facts.target:
+            return fail(f"QueueWorker {name} scales deployment {facts.target} too", delete)
+        shared = sorted(set(spec.get("queues") or ()) & set(facts.spec.get("queues") or ()))
+        if shared and spec.get("database") == facts.spec.get("database"):
+            return fail(f"QueueWorker {name} serves queue {shared[0]} too", delete)
+    return None
+
+
+def grace(facts: Facts) -> Finding:
+    """Is the time between SIGTERM and SIGKILL longer than the jobs?"""
+    grace_s = deployment_of(facts.deployment.get(), None).grace_s
+    service_s = (facts.status.get("backlog") or {}).get("serviceSeconds")
+    if service_s is not None and service_s > grace_s:
+        told = (
+            f"the grace is {grace_s:g}s, a job takes {service_s:.3g}s: each scale-in cuts jobs off"
+        )
+        return fail(told, _longer(facts, service_s))
+    oldest_s = max((one.oldest_start_age_s or 0.0 for one in facts.workers.get()), default=0.0)
+    if oldest_s > grace_s:
+        return warn(
+            f"the grace is {grace_s:g}s, a job runs for {oldest_s:.0f}s already: SIGTERM cuts it off",
+            _longer(facts, oldest_s),
+        )
+    if service_s is None:
+        raise NotKnown(f"the grace is {grace_s:g}s; no job was measured yet")
+    told = f"the grace is {grace_s:g}s, a job takes {service_s:.3g}s on average"
+    if service_s * AMPLE > grace_s:
+        return warn(f"{told}: longer ones are cut off and start again", _longer(facts, service_s))
+    return fine(told)
+
+
+def _longer(facts: Facts, longest_s: float) -> str:
+    """Give the command for a grace of three times the longest, in whole half minutes."""
+    grace_s = int(-(-AMPLE * longest_s // 30) * 30)
+    pod_spec = {"spec": {"terminationGracePeriodSeconds": grace_s}}
+    patch = json.dumps({"spec": {"template": pod_spec}}, separators=(",", ":"))
+    return (
+        f"{facts.kubectl} patch deployment {facts.target} -p '{patch}'    # and --grace {grace_s}"
+    )
+
+
+def signals(facts: Facts) -> Finding:
+    """Does SIGTERM reach the worker, or a shell that keeps it to itself?"""
+    for name, words in _commands(facts.deployment.get()):
+        if words and words[0].rpartition("/")[2] in SHELLS and "exec " not in " ".join(words):
+            return warn(
+                f"container {name} starts a shell: it does not pass SIGTERM on, workers die in mid job",
+                f"{facts.kubectl} edit deployment {facts.target}    # command: [queueworker, worker, ...]",
+            )
+    return fine("no shell stands before the worker")
+
+
+def _commands(deployment: Body) -> Iterator[tuple[str, list[str]]]:
+    template = (deployment.get("spec") or {}).get("template") or {}
+    for container in (template.get("spec") or {}).get("containers") or ():
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        yield str(container.get("name", "")), [str(word) for word in words]

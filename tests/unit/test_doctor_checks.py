@@ -1,0 +1,192 @@
+"""Each check of doctor: what it calls fine, what it finds, which command it gives, what it cannot know."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from tests.support import patient
+from tests.support.mail import deployment, pod, queue_worker
+from tests.support.patient import cluster, healthy, lags, lease, placed, server, worker
+
+from queueworker.schema.migrate import latest_version
+from queueworker_operator.lag.examine import SCHEMA_VERSION, Rights, Table
+from queueworker_operator.plugin.doctor.checks import CHECKS, examine
+from queueworker_operator.plugin.doctor.facts import Address, Facts, Read
+from queueworker_operator.plugin.doctor.finding import Finding, Level
+
+NEEDS_NO_READ = {"resource"}
+
+
+def found(check: str, facts: Facts) -> Finding:
+    return next(finding for finding in examine(facts) if finding.check == check)
+
+
+def target(**spec: Any) -> Read[Any]:
+    body = placed(deployment(replicas=1))
+    container = body["spec"]["template"]["spec"]["containers"][0]
+    container.update(spec)
+    return Read(body)
+
+
+def waiting(reason: str) -> Read[Any]:
+    body = placed(pod("mail-worker-a", ready=False))
+    state = {"name": "worker", "state": {"waiting": {"reason": reason}}}
+    body["status"]["containerStatuses"] = [state]
+    return Read([body])
+
+
+def restarted() -> Read[Any]:
+    body = placed(pod("mail-worker-a"))
+    body["status"]["containerStatuses"] = [{"name": "worker", "restartCount": 2}]
+    return Read([body])
+
+
+def hpa(kind: str = "HPA") -> Read[Any]:
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "mail-worker"}}
+    return Read([{"kind": kind, "metadata": {"name": "old"}, "spec": spec}])
+
+
+def written_by(manager: str) -> Read[Any]:
+    body = placed(deployment(replicas=1))
+    entry = {"manager": manager, "time": "2026", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    body["metadata"]["managedFields"] = [entry]
+    return Read(body)
+
+
+def other(name: str = "other", **spec: Any) -> Read[Any]:
+    return Read([patient.body(), placed(queue_worker(name, **spec))])
+
+
+def backlog(**changes: float) -> Any:
+    known = {"ready": 3, "serviceSeconds": 2.0, "startUpSeconds": 8.0}
+    return patient.body({"backlog": known | changes})
+
+
+def tls(sslmode: str, *, local: bool = False) -> Read[Address]:
+    return Read(Address(place="database mail at db", sslmode=sslmode, local=local))
+
+
+NOT_READY = {"type": "Ready", "status": "False", "reason": "TargetMissing", "message": "gone"}
+ELSEWHERE = {"scaleTargetRef": {"name": "other-worker"}}
+BLOATED = Table(name="job_default", live=10, dead=500_000, size_bytes=9_000_000)
+CASES: list[tuple[str, dict[str, Any], Level, str]] = [
+    ("definition", {"cluster": cluster(definition=Read(patient.definition("queues")))}, Level.FAIL, "kubectl apply --server-side -f crds/"),
+    ("operator", {"cluster": cluster(leases=Read([]))}, Level.FAIL, "kubectl get pods -A"),
+    ("operator", {"cluster": cluster(leases=Read([lease("2025-12-31T23:50:00Z")]))}, Level.FAIL, "kubectl -n queueworker logs"),
+    ("operator", {"cluster": cluster(leases=Read([lease(holder="")]))}, Level.FAIL, "kubectl -n queueworker logs"),
+    ("resource", {"body": patient.body(minReplicas=60)}, Level.FAIL, "kubectl -n shop edit queueworker mail"),
+    ("resource", {"body": patient.body({"conditions": []})}, Level.FAIL, "kubectl get pods -A"),
+    ("resource", {"body": patient.body({"observedGeneration": 0})}, Level.WARN, "get queueworker mail --watch"),
+    ("resource", {"body": patient.body({"conditions": [NOT_READY]})}, Level.FAIL, "kubectl queueworker status mail -n shop"),
+    ("promise", {"body": backlog(startUpSeconds=45.0)}, Level.WARN, '"minReplicas":1'),
+    ("target", {"deployment": Read(why="gone"), "deployment_missing": True}, Level.FAIL, "kubectl -n shop get deployments"),
+    ("target", {"pods": Read([])}, Level.FAIL, "describe deployment mail-worker"),
+    ("pods", {"pods": waiting("ImagePullBackOff")}, Level.FAIL, "describe pod mail-worker-a"),
+    ("pods", {"pods": restarted()}, Level.WARN, "logs mail-worker-a --previous"),
+    ("rivals", {"scalers": hpa()}, Level.FAIL, "kubectl -n shop delete hpa old"),
+    ("rivals", {"scalers": hpa("ScaledObject")}, Level.FAIL, "delete scaledobject old"),
+    ("rivals", {"queue_workers": other()}, Level.FAIL, "delete queueworker other"),
+    ("rivals", {"queue_workers": other(**ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
+    ("rivals", {"deployment": written_by("argocd-controller")}, Level.WARN, "--show-managed-fields"),
+    ("grace", {"body": backlog(serviceSeconds=45.0)}, Level.FAIL, '"terminationGracePeriodSeconds":150'),
+    ("grace", {"body": backlog(serviceSeconds=20.0)}, Level.WARN, '"terminationGracePeriodSeconds":60'),
+    ("grace", {"workers": Read((worker(oldest_start_age_s=90.0),))}, Level.WARN, "--grace 270"),
+    ("signals", {"deployment": target(command=["/bin/sh", "-c"], args=["queueworker worker"])}, Level.WARN, "edit deployment mail-worker"),
+    ("secret", {"secret_fault": "Secret shop/mail-db does not exist"}, Level.FAIL, "kubectl -n shop create secret generic mail-db --from-literal=dsn="),
+    ("database", {"refused": "the user or the password was refused"}, Level.FAIL, "edit secret mail-db"),
+    ("database", {"server": server(standby=True)}, Level.FAIL, "primary"),
+    ("tls", {"server": server(encrypted=False)}, Level.WARN, "sslmode=verify-full"),
+    ("tls", {"address": tls("require")}, Level.WARN, "sslmode=verify-full"),
+    ("grants", {"rights": Read(Rights(missing=("sweep",), refused=()))}, Level.FAIL, "queueworker migrate"),
+    ("grants", {"rights": Read(Rights(missing=(), refused=("sweep",)))}, Level.FAIL, "GRANT queueworker_operator TO mail_operator;"),
+    ("grants", {"server": server(superuser=True)}, Level.WARN, "CREATE ROLE"),
+    ("versions", {"cluster": cluster(server_version=Read("v1.30.4"))}, Level.WARN, "upgrade the cluster"),
+    ("versions", {"schema_version": Read(SCHEMA_VERSION - 1)}, Level.FAIL, "queueworker migrate"),
+    ("versions", {"server": server(major=14, version="14.9")}, Level.WARN, "tested version"),
+    ("versions", {"workers": Read((worker(version="0.0.9"),))}, Level.WARN, "rollout status"),
+    ("clock", {"clock_ahead_s": Read(-5.0)}, Level.WARN, "chronyc tracking"),
+    ("clock", {"clock_ahead_s": Read(60.0)}, Level.FAIL, "chronyc tracking"),
+    ("queues", {"body": patient.body(queues=["nowhere"])}, Level.WARN, "queueworker stats"),
+    ("queues", {"lags": lags(paused=True)}, Level.WARN, "queueworker queue resume mail"),
+    ("queues", {"lags": lags(workers=1, ready=1, ready_by_task={"sned": 1}, worker_tasks=("send",))}, Level.FAIL, "queueworker job cancel --queue mail --task sned"),
+    ("queues", {"lags": lags(dead=7)}, Level.WARN, "kubectl queueworker dead mail -n shop"),
+    ("indexes", {"missing_indexes": Read(("job_default (lane_id, pos)",))}, Level.FAIL, "CREATE INDEX CONCURRENTLY ON queueworker.job_default (lane_id, pos)"),
+    ("indexes", {"missing_indexes": Read(("job_q7 (id)",))}, Level.FAIL, "ALTER TABLE queueworker.job_q7 ADD PRIMARY KEY (id);"),
+    ("bloat", {"tables": Read((BLOATED,))}, Level.WARN, "VACUUM (VERBOSE) queueworker.job_default;"),
+    ("transactions", {"server": server(oldest_transaction_s=9000.0)}, Level.WARN, "pg_stat_activity"),
+    ("transactions", {"server": server(transaction_id_age=600_000_000)}, Level.WARN, "VACUUM (FREEZE"),
+    ("transactions", {"server": server(transaction_id_age=1_600_000_000)}, Level.FAIL, "VACUUM (FREEZE"),
+    ("connections", {"server": server(max_connections=100)}, Level.WARN, "ALTER SYSTEM SET max_connections = 239"),
+]  # fmt: skip
+
+
+def test_there_are_twenty_and_all_are_fine_with_a_healthy_queueworker() -> None:
+    findings = examine(healthy())
+
+    assert [f for f in findings if f.level is not Level.OK] == []
+    assert len(findings) == 20
+
+
+@pytest.mark.parametrize(("check", "changes", "level", "remedy"), CASES)
+def test_what_is_wrong_is_found_with_the_command_that_mends_it(
+    check: str, changes: dict[str, Any], level: Level, remedy: str
+) -> None:
+    finding = found(check, healthy(**changes))
+
+    assert (finding.level, remedy in finding.remedy) == (level, True), finding
+
+
+def test_every_check_can_find_something() -> None:
+    assert {case[0] for case in CASES} == set(CHECKS)
+
+
+def test_what_could_not_be_read_is_never_fine() -> None:
+    bare = Facts(body=patient.body(), cluster=cluster())
+    unread = Facts(
+        body=bare.body,
+        cluster=cluster(
+            server_version=Read(why="x"), definition=Read(why="x"), leases=Read(why="x")
+        ),
+    )
+
+    levels = {finding.check: finding.level for finding in examine(unread)}
+
+    fine = {name for name, level in levels.items() if level is Level.OK}
+    assert fine <= NEEDS_NO_READ | {"promise"}
+    assert set(levels.values()) == {Level.OK, Level.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [one.name for one in fields(Facts) if isinstance(getattr(healthy(), one.name), Read)],
+)
+def test_the_reason_why_a_fact_is_not_known_is_told(name: str) -> None:
+    findings = examine(healthy(**{name: Read(why="the network is down")}))
+
+    unknown = [one for one in findings if one.level is not Level.OK]
+    assert unknown
+    assert {one.level for one in unknown} == {Level.UNKNOWN}
+    assert {one.said for one in unknown} == {"the network is down"}
+
+
+def test_a_dry_run_beside_another_scaler_is_fine() -> None:
+    beside = healthy(body=patient.body(mode="DryRun"), scalers=hpa())
+
+    assert found("rivals", beside).level is Level.OK
+
+
+def test_nobody_can_read_along_on_a_socket() -> None:
+    local = healthy(address=tls("prefer", local=True), server=server(encrypted=False))
+
+    assert found("tls", local).level is Level.OK
+
+
+def test_sessions_that_the_role_may_not_see_are_not_taken_for_none() -> None:
+    finding = found("transactions", healthy(server=server(oldest_transaction_s=None)))
+
+    assert finding.level is Level.UNKNOWN
+    assert "GRANT pg_read_all_stats TO mail_operator;" in finding.said
+
+
+def test_the_schema_that_is_looked_for_is_the_newest() -> None:
+    assert latest_version() == SCHEMA_VERSION
