@@ -52,12 +52,19 @@ def test_get_shows_the_deployment_its_pods_and_what_their_workers_hold(
 
     assert f"{place.namespace}/mail  no operator has looked at it, Auto" in text
     assert "deployment mail-worker: 3 asked for, 1 ready" in text
-    assert "3/4 slots busy, 2 held, drains" in text
+    assert "[###.] 3/4 slots, 2 held" in text
+    assert "drains" in text
     assert "mail-worker-b  starting" in text
     assert "other" not in text
-    assert {leaf["pod"]: leaf["worker"] is None for leaf in branch["pods"]} == {
-        "mail-worker-a": False,
-        "mail-worker-b": True,
+    workers = {leaf["pod"]: leaf["worker"] for leaf in branch["pods"]}
+    assert workers["mail-worker-b"] is None
+    assert 50 < workers["mail-worker-a"].pop("lease_left_s") <= 60
+    assert workers["mail-worker-a"] == {
+        "slots": 4,
+        "busy": 3,
+        "held": 2,
+        "oldest_job_s": None,
+        "drains": True,
     }
     assert CANARY not in text
 

@@ -50,11 +50,10 @@ def operated(place: Place, conn: Connection) -> Place:
         },
     }
     place.apply(lease)
-    backlog = {**STATUS["backlog"], "oldestSeconds": 1, "running": 0, "scheduled": 0}
     ready = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
     conditions = [{**one, **ready} for one in STATUS["conditions"]]
     place.patch_status(
-        "mail", {"observedGeneration": 1, "backlog": backlog, "conditions": conditions}
+        "mail", {"observedGeneration": 1, "backlog": STATUS["backlog"], "conditions": conditions}
     )
     return place
 

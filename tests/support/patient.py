@@ -14,7 +14,14 @@ NOW_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 READY = {"type": "Ready", "status": "True", "reason": "AsExpected", "message": ""}
 STATUS = {
     "observedGeneration": 1,
-    "backlog": {"ready": 3, "serviceSeconds": 2.0, "startUpSeconds": 8.0},
+    "backlog": {
+        "ready": 3,
+        "oldestSeconds": 1.0,
+        "running": 3,
+        "scheduled": 0,
+        "serviceSeconds": 2.0,
+        "startUpSeconds": 8.0,
+    },
     "conditions": [READY],
 }
 

@@ -21,4 +21,5 @@ def print_document(document: Any, output: str) -> None:
     if output == "json":
         print(json.dumps(document, indent=2))
     else:
-        print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), end="")
+        plain = json.loads(json.dumps(document))  # YAML has no form for an enum
+        print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), end="")

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from queueworker_operator.cli.output import add_output, print_document
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.simulate.compare import compare
 from queueworker_operator.simulate.draw import draw
@@ -49,14 +50,20 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--trace", type=Path, required=True, metavar="FILE.csv", help="the arrivals"
-    )
-    parser.add_argument(
         "--manifest",
         type=Path,
         required=True,
         metavar="QUEUEWORKER.yaml",
         help="promise and bounds; with its Deployment in the same file, slots and grace too",
+    )
+    add_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Describe the trace, the policies, and how to print."""
+    parser.add_argument(
+        "--trace", type=Path, required=True, metavar="FILE.csv", help="the arrivals"
     )
     parser.add_argument(
         "--policy",
@@ -73,7 +80,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="OUT.svg", help="draw waits, pods, and cost against lateness"
     )
-    parser.set_defaults(run=run)
+    add_output(parser)
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +168,9 @@ def run(arguments: argparse.Namespace) -> int:
         title, promise_s = arguments.trace.name, case.conditions.promise_s
         picture = draw(outcomes, title=title, subtitle=story, promise_s=promise_s)
         arguments.plot.write_text(picture)
+    if arguments.output != "table":
+        print_document(to_json(outcomes), arguments.output)
+        return 0
     console.print(story, highlight=False)
     console.print(table_of(outcomes))
     return 0

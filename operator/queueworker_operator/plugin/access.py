@@ -2,11 +2,20 @@
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from queueworker_operator.errors import AccessDenied, InvalidSettings, ObjectMissing, OperatorError
+from queueworker_operator.errors import (
+    AccessDenied,
+    AccessRefused,
+    GrantMissing,
+    InvalidSettings,
+    LagUnavailable,
+    ObjectMissing,
+    OperatorError,
+)
 from queueworker_operator.kube import Client, Credentials, api, find_credentials
 from queueworker_operator.kube.login import log_in
 from queueworker_operator.lag.foreign import close_environment, refusal_of
@@ -104,6 +113,15 @@ async def dsn_of(client: Client, access: Access, body: Mapping[str, Any]) -> str
 
 def reachable(error: OperatorError, access: Access) -> OperatorError:
     """Add to a database's error what is usual from outside a cluster."""
-    if access.dsn:
+    if access.dsn or isinstance(error, AccessRefused | GrantMissing):
         return error
     return type(error)(f"{error}; the Secret's address may hold inside the cluster only: {OWN_DSN}")
+
+
+@contextmanager
+def reachable_errors(access: Access) -> Iterator[None]:
+    """Say so for all that is asked of a database inside."""
+    try:
+        yield
+    except LagUnavailable as exc:
+        raise reachable(exc, access) from exc

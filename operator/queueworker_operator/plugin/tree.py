@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
-
-from rich.text import Text
-from rich.tree import Tree
 
 from queueworker_operator.lag import WorkerState
 from queueworker_operator.target.objects import age_s, deployment_of, pod_of
@@ -13,14 +12,35 @@ from queueworker_operator.target.objects import age_s, deployment_of, pod_of
 Body = Mapping[str, Any]
 
 
+class PodState(StrEnum):
+    """Where a pod is between its first second and its last."""
+
+    STARTING = "starting"
+    READY = "ready"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a pod's worker holds. `oldest_job_s` None: no job runs."""
+
+    slots: int
+    busy: int
+    held: int
+    oldest_job_s: float | None
+    lease_left_s: float
+    drains: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """One pod: its state, and what its worker holds (None: no worker of it is registered)."""
+    """One pod. `worker` None: none of it is registered; `killed_in_s` None: nobody ends it."""
 
     pod: str
-    state: str
+    state: PodState
     age_s: float
-    worker: str | None
+    worker: Load | None
+    killed_in_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +73,7 @@ def branch_of(
     loads = {worker.pod: worker for worker in workers}
     leaves = tuple(_leaf(pod, now_s, loads.get(pod["metadata"]["name"])) for pod in mine)
     asked = None if deployment is None else deployment_of(deployment, None).replicas
-    ready = sum(leaf.state == "ready" for leaf in leaves)
+    ready = sum(leaf.state is PodState.READY for leaf in leaves)
     return Branch(
         name=f"{meta['namespace']}/{meta['name']}",
         ready=ready_of(status),
@@ -95,19 +115,6 @@ def backlog_of(status: Body) -> str:
     return f"{backlog['ready']} waiting{oldest}, {backlog['running']} running"
 
 
-def tree_of(branch: Branch) -> Tree:
-    """Draw one."""
-    head = f"{branch.name}  {branch.ready}, {branch.mode}  {branch.backlog}  {branch.reason}"
-    tree = Tree(Text(head))
-    inner = tree.add(Text(f"deployment {branch.deployment}: {branch.replicas}"))
-    for leaf in branch.pods:
-        held = "" if leaf.worker is None else f"  {leaf.worker}"
-        inner.add(Text(f"{leaf.pod}  {leaf.state} {age(leaf.age_s)}{held}"))
-    if branch.trouble:
-        tree.add(Text(branch.trouble))
-    return tree
-
-
 def age(value_s: float) -> str:
     """Write an age as kubectl does: 12s, 5m, 3h, 2d."""
     for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -118,18 +125,28 @@ def age(value_s: float) -> str:
 
 def _leaf(body: Body, now_s: float, worker: WorkerState | None) -> Leaf:
     pod = pod_of(body, 0.0)
-    state = "ending" if pod.terminating else "ready" if pod.ready else "starting"
+    alive = PodState.READY if pod.ready else PodState.STARTING
     return Leaf(
         pod=pod.name,
-        state=state,
+        state=PodState.ENDING if pod.terminating else alive,
         age_s=age_s(body, now_s),
-        worker=None if worker is None else _held(worker),
+        worker=None if worker is None else _load(worker),
+        killed_in_s=_killed_in_s(body, now_s),
     )
 
 
-def _held(worker: WorkerState) -> str:
-    held = f", {worker.held} held" if worker.held else ""
-    oldest = worker.oldest_start_age_s
-    since = f", the oldest for {age(oldest)}" if worker.busy and oldest is not None else ""
-    drain = ", drains" if worker.drain or worker.draining else ""
-    return f"{worker.busy}/{worker.slots} slots busy{held}{since}{drain}"
+def _killed_in_s(body: Body, now_s: float) -> float | None:
+    """Give the seconds until SIGKILL: Kubernetes writes the end of the grace as the deletion's time."""
+    at = body["metadata"].get("deletionTimestamp")
+    return None if at is None else max(0.0, datetime.fromisoformat(at).timestamp() - now_s)
+
+
+def _load(worker: WorkerState) -> Load:
+    return Load(
+        slots=worker.slots,
+        busy=worker.busy,
+        held=worker.held,
+        oldest_job_s=worker.oldest_start_age_s if worker.busy else None,
+        lease_left_s=worker.lease_remaining_s,
+        drains=worker.drain or worker.draining,
+    )

@@ -13,6 +13,7 @@ from rich.text import Text
 from queueworker_operator.cli.output import print_document
 from queueworker_operator.kube import Client
 from queueworker_operator.plugin.access import Access, bodies_of, plain
+from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.doctor.checks import examine
 from queueworker_operator.plugin.doctor.finding import Finding, Level
 from queueworker_operator.plugin.doctor.gather import cluster_facts, facts_of
@@ -28,6 +29,28 @@ LEVEL_WIDTH, CHECK_WIDTH = 9, 14
 NARROWEST = 40
 
 
+def add_to(several: Commands) -> None:
+    """Describe the command."""
+    parser = add_command(
+        several,
+        "doctor",
+        run,
+        Help(
+            purpose="look for what is wrong, from the definition to the indexes, with remedies",
+            about=(
+                "Judge QueueWorkers, their Deployments, the operator and the database by 20 checks. Without "
+                "names all of the namespace. The exit code is 1 where one says FAIL; what could not be read "
+                "is UNKNOWN."
+            ),
+            examples=(
+                "doctor mail",
+                "doctor -n shop -o json | jq '.[].findings[] | select(.level != \"OK\")'",
+            ),
+        ),
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 when a check failed."""
     access = Access.of(arguments)
@@ -40,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             [
                 {
                     "name": key,
-                    "findings": [{**asdict(one), "level": one.level.value} for one in findings],
+                    "findings": [asdict(one) for one in findings],
                 }
                 for key, findings in found.items()
             ],
