@@ -12,7 +12,8 @@ Scales workers of Postgres queues before jobs are late. The commands need the ex
   explain  why it decided as it did
   compare  what happened beside a DryRun with what would have
   simulate what it and others would have done with a trace
-  record   the arrivals of live queues as such a trace"""
+  record   the arrivals of live queues as such a trace
+  convert  a KEDA ScaledObject into a QueueWorker"""
 
 
 def main() -> int:

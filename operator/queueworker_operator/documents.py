@@ -1,6 +1,6 @@
 """The documents of a manifest file, refused as kubectl and the API server would refuse them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,22 @@ def documents(file: Path) -> Iterator[Body]:
                 continue
             if not isinstance(document, Mapping) or "kind" not in document:
                 raise InvalidResource(f"{file.name} is no manifest: it has no `kind`")
-            yield _placed(document, file)
+            for item in _items(document):
+                yield _placed(item, file)
     except OSError as exc:
         raise InvalidResource(f"{file} cannot be read ({exc.strerror}): check its path") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         where = getattr(exc, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         raise InvalidResource(f"{file.name} is not readable as YAML{line}: mend it") from exc
+
+
+def _items(document: Body) -> Sequence[Body]:
+    """Take apart the List that `kubectl get -o yaml` prints."""
+    items = document.get("items")
+    if document["kind"] != "List" or not isinstance(items, list):
+        return [document]
+    return [item for item in items if isinstance(item, Mapping) and "kind" in item]
 
 
 def _placed(document: Body, file: Path) -> Body:

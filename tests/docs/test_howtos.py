@@ -18,6 +18,7 @@ from queueworker.store import complete_in
 HOW_TOS = [
     "cancel",
     "dead-letters",
+    "from-keda",
     "graceful-shutdown",
     "queues",
     "retention",

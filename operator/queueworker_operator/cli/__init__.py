@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from queueworker_operator.cli import compare, explain, local, record, run, simulate
+from queueworker_operator.cli import compare, convert, explain, local, record, run, simulate
 from queueworker_operator.cli.ending import run_to_end
 
 PROGRAM = "queueworker-operator"
-COMMANDS: tuple[ModuleType, ...] = (run, local, explain, compare, simulate, record)
+COMMANDS: tuple[ModuleType, ...] = (run, local, explain, compare, simulate, record, convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
