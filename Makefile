@@ -6,7 +6,7 @@ JSON   ?=
 ARGS   ?=
 RIVALS ?= pgqueuer,graphile,procrastinate,pgboss
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test branches simulate-suite faults lint types docs site lock wheel dist sbom audit workflows clean bench bench-drain bench-full bench-keda bench-scale-in
+.PHONY: help venv demo test branches simulate-suite faults lint types docs screens site lock wheel dist sbom audit workflows clean bench bench-drain bench-full bench-keda bench-scale-in
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: venv ## formatting, rules, types, import contracts, dead code, dependencie
 
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
 	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py && $(BIN)/python hack/dashboards.py && $(BIN)/python hack/drawings.py
+
+screens: venv ## write the text captures of docs/reference/screens.md anew (needs an API server, 40 s)
+	@QUEUEWORKER_WRITE_SCREENS=1 $(BIN)/pytest -q tests/kubernetes/test_screens.py
 
 site: venv ## build the documentation as a site into .site/ (10 s)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo ".site/index.html"

@@ -37,7 +37,7 @@ def drawn(shown: Branch, *, width: int = 120, colour: bool = False) -> str:
 def test_a_pod_shows_its_slots_its_oldest_job_and_what_is_left_of_its_lease() -> None:
     text = drawn(branch(worker(slots=8, busy=3, held=1, oldest_start_age_s=95.0)))
 
-    assert "[###.....] 3/8 slots, 1 held, oldest job 95s  lease 12s" in text
+    assert "[###.....] 3/8 slots, 1 held, oldest 95s  lease 12s" in text
 
 
 def test_a_pod_that_ends_shows_the_seconds_until_sigkill() -> None:

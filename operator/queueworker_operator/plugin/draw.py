@@ -61,7 +61,7 @@ def _held(load: Load) -> Text:
     if load.held:
         text.append(f", {load.held} held")
     if load.oldest_job_s is not None:
-        text.append(f", oldest job {age(load.oldest_job_s)}")
+        text.append(f", oldest {age(load.oldest_job_s)}")
     near = "bold red" if load.lease_left_s < LIVE else ""
     text.append("  lease ")
     text.append(f"{load.lease_left_s:.0f}s", style=near)
