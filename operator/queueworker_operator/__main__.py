@@ -26,6 +26,11 @@ def kubectl() -> int:
     return run("queueworker_operator.plugin")
 
 
+def complete() -> int:
+    """Complete the plugin's command line for kubectl, likewise."""
+    return run("queueworker_operator.plugin.complete")
+
+
 def run(package: str) -> int:
     """Run a package's `main`; its libraries may be missing."""
     try:

@@ -23,4 +23,4 @@ def test_it_can_be_applied_as_it_is(
             crd.kubectl("create", "namespace", namespace)
     told = crd.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=made)
 
-    assert told.count("created (server dry run)") == made.count("kind: QueueWorker")
+    assert told.count("(server dry run)") == made.count("kind: QueueWorker")
