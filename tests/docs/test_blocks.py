@@ -23,6 +23,10 @@ FOLLOWED = {
 }
 LISTED = tomllib.loads((Path(__file__).parent / "blocks.toml").read_text())
 MARK = "not run here: "
+MADE = {
+    "docs/reference/python.md",  # from the code
+    "docs/reference/screens.md",  # by tests/kubernetes/test_screens.py
+}
 
 
 class Way(Enum):
@@ -60,8 +64,8 @@ def ruled(block: Block, before: Block | None) -> Way | None:
         return (
             Way.CHECKED
         )  # by tests/kubernetes/test_page_commands.py, QueueWorkers in test_pages.py too
-    if block.language == "text" and page == "docs/reference/python.md":
-        return Way.CHECKED  # made from the code
+    if block.language == "text" and page in MADE:
+        return Way.CHECKED
     return None
 
 
