@@ -40,7 +40,7 @@ BY_KUBECTL = [
     ("docs/reference/crd.md", "kubectl patch"),
 ]
 # Kinds that a cluster knows only with somebody else's product.
-FOREIGN = {"Application", "HelmRelease", "ScaledObject"}
+FOREIGN = {"Application", "HelmRelease", "ScaledObject", "TriggerAuthentication"}
 
 
 @pytest.fixture(scope="module")
