@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -75,6 +76,10 @@ class Place:
 
     server: ApiServer
     namespace: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.server.kubeconfig
 
     def apply(self, *bodies: Body) -> None:
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bodies))
