@@ -51,6 +51,23 @@ def interrupted(entries: Iterable[Entry]) -> list[int]:
     ]
 
 
+def steps(removals: Iterable[Removal]) -> list[list[Removal]]:
+    """Give the pods that were told to end together, by step."""
+    found: list[list[Removal]] = []
+    for one in sorted(removals, key=lambda one: (one.queue, one.at_s)):
+        last = found[-1][-1] if found else None
+        if last and last.queue == one.queue and one.at_s - last.at_s < TOGETHER_S:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+def had_busy(step: Iterable[Removal]) -> bool:
+    """Tell whether a pod of the queue ran a job at the step: a wrong choice was possible."""
+    return any(one.is_busy or one.busy for one in step)
+
+
 def wrong(removals: Sequence[Removal]) -> list[Removal]:
     """Give the removals of a busy pod while another one was idle, and stayed."""
     return [one for one in removals if one.is_busy and _idle_that_stayed(one, removals)]

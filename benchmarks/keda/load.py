@@ -13,11 +13,11 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Lengths of jobs: most are short, every `long_each`-th is long."""
+    """Lengths of jobs: most are short, a share is long."""
 
-    short_s: tuple[float, float] = (0.3, 1.5)
-    long_s: tuple[float, float] = (4.0, 15.0)
-    long_share: float = 0.2
+    short_s: tuple[float, float] = (0.1, 1.5)
+    long_s: tuple[float, float] = (10.0, 60.0)
+    long_share: float = 0.08
 
     def draw(self, rng: random.Random) -> float:
         """Give one length."""
@@ -26,9 +26,9 @@ class Mix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """What comes into each queue."""
+    """What comes into each queue: a burst is over long before its long jobs are."""
 
-    trickle_per_s: float = 0.05
+    trickle_per_s: float = 0.02
     burst: int = 24
     every_s: tuple[float, float] = (50.0, 70.0)
     mix: Mix = Mix()

@@ -25,13 +25,14 @@ PRELOADED = ["benchmarks.keda.worker"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """A pod that was told to end, and who ran jobs at that moment."""
+    """A pod that was told to end; `idle` and `busy` are the others of its queue at that moment."""
 
     at_s: float
     queue: str
     pod: str
     is_busy: bool
     idle: tuple[str, ...]
+    busy: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,19 +153,22 @@ class Pool:
     def _end(self, pod: FakePod, grace_s: float) -> None:
         pod.is_ending = True
         if pod.process is not None:
-            others = self.serving(pod.seat.queue)
-            self.removals.append(
-                Removal(
-                    at_s=time.time(),
-                    queue=pod.seat.queue,
-                    pod=pod.seat.pod,
-                    is_busy=self.is_busy(pod),
-                    idle=tuple(other.seat.pod for other in others if not self.is_busy(other)),
-                )
-            )
+            self.removals.append(self._removal(pod))
         ending = threading.Thread(target=self._see_off, args=(pod, grace_s), daemon=True)
         self._endings.append(ending)
         ending.start()
+
+    def _removal(self, pod: FakePod) -> Removal:
+        queue = pod.seat.queue
+        others = {other.seat.pod: self.is_busy(other) for other in self.serving(queue)}
+        return Removal(
+            at_s=time.time(),
+            queue=queue,
+            pod=pod.seat.pod,
+            is_busy=self.is_busy(pod),
+            idle=tuple(name for name, is_busy in others.items() if not is_busy),
+            busy=tuple(name for name, is_busy in others.items() if is_busy),
+        )
 
     def _see_off(self, pod: FakePod, grace_s: float) -> None:
         process = pod.process

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from benchmarks.errors import NotCompleted
 from benchmarks.keda import ledger
@@ -13,8 +14,10 @@ from benchmarks.keda.pool import Pool, running_pool
 from benchmarks.keda.replicas import Replicas
 from benchmarks.keda.resources import Queue, Scaler
 
-QUEUES, MOST, GRACE_S = 10, 6, 30
+QUEUES, MOST, GRACE_S = 16, 6, 60
+START_WITHIN = "15s"
 SAY_EVERY_S, EMPTY_WITHIN_S = 15.0, 120.0
+PATTERN = Pattern()
 LEFT = "SELECT count(*) FROM queueworker.job"
 
 
@@ -26,7 +29,7 @@ def scale_in(removals: int, within_s: float, say: Callable[[str], None]) -> Body
                 name=f"q{number}",
                 scaler=Scaler.OURS,
                 most=MOST,
-                start_within="15s",
+                start_within=START_WITHIN,
                 grace_s=GRACE_S,
             )
             for number in range(QUEUES)
@@ -36,7 +39,7 @@ def scale_in(removals: int, within_s: float, say: Callable[[str], None]) -> Body
             place.apply([one for queue in queues for one in queue.objects()])
             progress = _Progress(pool, removals, within_s, say)
             names = [queue.name for queue in queues]
-            jobs = run_load(place, names, Pattern(), progress.goes_on)
+            jobs = run_load(place, names, PATTERN, progress.goes_on)
             _await_empty(place)
             return _result(place, pool, replicas, jobs)
 
@@ -53,10 +56,14 @@ class _Progress:
         now_s, count = time.monotonic(), len(self._pool.removals)
         if now_s - self._said_s >= SAY_EVERY_S:
             self._said_s = now_s
-            wrong = len(ledger.wrong(self._pool.removals))
+            removals = list(self._pool.removals)
+            wrong = len(ledger.wrong(removals))
+            steps = ledger.steps(removals)
+            beside = sum(ledger.had_busy(step) for step in steps)
             self._say(
                 f"{now_s - self._begun_s:.0f} s of {self._within_s:.0f} at most: {count} of"
-                f" {self._removals} pods removed, {len(self._pool.pods)} there, {wrong} wrong"
+                f" {self._removals} pods removed, {len(self._pool.pods)} there, {wrong} wrong;"
+                f" {len(steps)} steps, {beside} with a busy pod"
             )
         return count < self._removals and now_s - self._begun_s < self._within_s
 
@@ -82,9 +89,14 @@ def _result(place: Ground, pool: Pool, replicas: Replicas, jobs: int) -> Body:
     ended = {entry.job for entry in entries if entry.what == "end"}
     return {
         "queues": QUEUES,
+        "most": MOST,
+        "grace_s": GRACE_S,
+        "start_within": START_WITHIN,
+        "mix": asdict(PATTERN.mix),
         "jobs": jobs,
         "jobs_ended": len(ended),
         "steps_down": steps,
+        "steps_with_a_busy_pod": sum(map(ledger.had_busy, ledger.steps(removals))),
         "pods_removed": len(removals),
         "busy": len(busy),
         "busy_while_another_was_idle": len(ledger.wrong(removals)),

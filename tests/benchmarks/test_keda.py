@@ -12,8 +12,16 @@ from benchmarks.keda.worker import Seat, make_app, shared
 from queueworker_operator.resource.spec import parse
 
 
-def removal(pod: str, at_s: float, *, is_busy: bool, idle: tuple[str, ...] = ()) -> Removal:
-    return Removal(at_s=at_s, queue="mail", pod=pod, is_busy=is_busy, idle=idle)
+def removal(
+    pod: str,
+    at_s: float,
+    *,
+    is_busy: bool = False,
+    idle: tuple[str, ...] = (),
+    busy: tuple[str, ...] = (),
+    queue: str = "mail",
+) -> Removal:
+    return Removal(at_s=at_s, queue=queue, pod=pod, is_busy=is_busy, idle=idle, busy=busy)
 
 
 def test_a_busy_pod_is_wrongly_chosen_only_beside_an_idle_one_that_stays() -> None:
@@ -23,6 +31,16 @@ def test_a_busy_pod_is_wrongly_chosen_only_beside_an_idle_one_that_stays() -> No
     wrong = removal("d", 30.0, is_busy=True, idle=("e",))
 
     assert ledger.wrong([fair, also_fair, its_neighbour, wrong]) == [wrong]
+
+
+def test_pods_of_a_queue_that_end_together_are_one_step() -> None:
+    first, second = removal("a", 10.0), removal("b", 10.3)
+    later, elsewhere = removal("c", 20.0, busy=("d",)), removal("x", 10.1, queue="reports")
+
+    steps = ledger.steps([first, elsewhere, second, later])
+
+    assert steps == [[first, second], [later], [elsewhere]]
+    assert [ledger.had_busy(step) for step in steps] == [False, True, False]
 
 
 def test_a_job_is_interrupted_when_a_start_of_it_has_no_end(tmp_path: Path) -> None:
