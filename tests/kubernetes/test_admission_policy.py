@@ -3,17 +3,18 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
 from tests.support.audit import account
 from tests.support.chart import ROOT, named, render
-from tests.support.controlplane import ApiServer
+from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.mail import Place, queue_worker
 from tests.support.operator_process import grant
 from tests.support.waiting import wait_until
 
+CRD = ROOT / "crds/queueworkers.queueworker.dev.yaml"
 PAGE = ROOT / "docs/howto/several-teams.md"
 POLICY_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 IN_FORCE_WITHIN_S = 30.0
@@ -52,16 +53,25 @@ def give(place: Place, user: str, right: Right) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(crd: ApiServer) -> Place:
-    """Give a namespace with the policy in force, the operator's account and four editors."""
+def guarded() -> Iterator[Place]:
+    """Give a namespace with the policy in force, the operator's account and four editors.
+
+    The policy holds for a whole cluster: the server is the module's own.
+    """
+    with run_api_server() as server:
+        server.define(CRD)
+        yield _guarded(server)
+
+
+def _guarded(server: ApiServer) -> Place:
     name = "mail"  # as on the page
-    crd.kubectl("create", "namespace", name)
-    place = Place(server=crd, namespace=name)
-    grant(crd, name)
+    server.kubectl("create", "namespace", name)
+    place = Place(server=server, namespace=name)
+    grant(server, name)
     objects = render("--namespace", name, "--set", "admissionPolicy.enabled=true")
     roles = [named(objects, "ClusterRole", f"{name}-queueworker-{of}") for of in ("view", "edit")]
     policy = [body for body in objects if body["kind"] in POLICY_KINDS]
-    crd.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([*roles, *policy]))
+    server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([*roles, *policy]))
     # kubectl reads before it patches; the operator does not.
     place.kubectl(
         "create",
@@ -182,9 +192,10 @@ def test_the_operator_writes_statuses_and_anyone_may_delete(guarded: Place) -> N
 
 
 def test_other_namespaces_than_the_watched_ones_are_not_its_concern(
-    guarded: Place, namespace: str
+    guarded: Place,
 ) -> None:
-    place = Place(server=guarded.server, namespace=namespace)
+    place = Place(server=guarded.server, namespace="unwatched")
+    place.server.kubectl("create", "namespace", place.namespace)
     binding = ("create", "rolebinding", "edit", "--clusterrole=mail-queueworker-edit")
     place.kubectl(*binding, f"--user={WITHOUT_SCALE}")
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.watch:
         show(asyncio.run(_once(access, arguments)), access, arguments)
         return 0
+    # A shell starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         asyncio.run(_watch(access, arguments))
     return 0
