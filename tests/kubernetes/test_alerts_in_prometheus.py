@@ -20,7 +20,6 @@ from tests.support.operator_process import (
     kubeconfig_of_account,
     running_operator,
 )
-from tests.support.operator_story import judged_by_its_secrets
 from tests.support.prometheus import (
     Prometheus,
     Watch,
@@ -60,7 +59,6 @@ def seen(
     kubeconfig, port = kubeconfig_of_account(crd, NAMESPACE, folder), free_port()
     with (
         set_stage(server, template, crd, NAMESPACE) as stage,
-        judged_by_its_secrets(stage.place),
         running_prometheus(folder / "prometheus", scrapes(stage, port)) as prometheus,
     ):
         with running_operator(kubeconfig, folder / "first.log", port) as operator:
