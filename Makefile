@@ -18,7 +18,7 @@ venv: $(VENV)/.installed ## create the virtual environment (about 45 s, once)
 demo: venv ## replay a real trace on this machine: no cluster, no server (2 minutes; JSON=FILE writes the summary)
 	@mkdir -p .demo && $(BIN)/queueworker-operator local examples/demo --exit-when-done --plot .demo/demo.svg $(if $(JSON),--json "$(JSON)")
 
-test: venv lint branches ## every check that needs no root, no cluster and no tool build (20 minutes on 2 cores)
+test: venv lint branches ## every check that needs no root, no cluster and no tool build (25 minutes on 2 cores)
 	@$(BIN)/pytest tests --ignore tests/kubernetes --ignore tests/e2e -m "not system and not slow_fault and not kubernetes and not tools" $(TESTS)
 
 branches: venv ## every branch of the decision is taken by an example (20 s)

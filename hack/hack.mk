@@ -1,7 +1,7 @@
 # The real Kubernetes: `make e2e` is all that is needed; the other targets are its parts.
 .PHONY: tools helm images cluster-up cluster-down e2e kind-up kind-down
 
-e2e: venv ## every test on a real Kubernetes (root; 10 minutes, the first time 25; USE_EXISTING_CLUSTER=1 takes KUBECONFIG's)
+e2e: venv ## every test on a real Kubernetes (root; 25 minutes, the first time 40; USE_EXISTING_CLUSTER=1 takes KUBECONFIG's)
 	@hack/e2e $(TESTS)
 
 tools: venv ## build etcd, Kubernetes, kwok and CoreDNS from source (Go 1.26; 10 to 12 minutes, once)
