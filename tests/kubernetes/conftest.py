@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer, run_api_server
-from tests.support.mail import Place
-from tests.support.operator_story import judged_by_its_secrets
 
 CRD = Path(__file__).parents[2] / "crds" / "queueworkers.queueworker.dev.yaml"
 
@@ -46,17 +44,3 @@ def namespace(api_server: ApiServer) -> str:
     name = f"test-{uuid.uuid4().hex[:8]}"
     api_server.kubectl("create", "namespace", name)
     return name
-
-
-@pytest.fixture(autouse=True)
-def judge(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Hold what operators write in the `place` of a test to O1 to O7, when they have ended."""
-    databases = [name for name in request.fixturenames if name.endswith("dsn")]
-    if "place" not in request.fixturenames or not databases:
-        yield
-        return
-    for name in databases:  # these outlive the judgement
-        request.getfixturevalue(name)
-    place: Place = request.getfixturevalue("place")
-    with judged_by_its_secrets(place):
-        yield

@@ -39,7 +39,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
 
 @pytest.fixture
 def scene(crd: ApiServer, namespace: str) -> Place:
-    """Give a place under another name: `place` is judged for every test of this folder."""
+    """Give a namespace in which the operator has its rights."""
     grant(crd, namespace)
     return Place(server=crd, namespace=namespace)
 
