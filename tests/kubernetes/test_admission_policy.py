@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from tests.support.audit import account
-from tests.support.chart import ROOT, named, render
+from tests.support.chart import DEFINITION, ROOT, named, render
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.mail import Place, queue_worker
 from tests.support.operator_process import grant
 from tests.support.waiting import wait_until
 
-CRD = ROOT / "crds/queueworkers.queueworker.dev.yaml"
 PAGE = ROOT / "docs/howto/several-teams.md"
 POLICY_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 IN_FORCE_WITHIN_S = 30.0
@@ -59,7 +58,7 @@ def guarded() -> Iterator[Place]:
     The policy holds for a whole cluster: the server is the module's own.
     """
     with run_api_server() as server:
-        server.define(CRD)
+        server.define(DEFINITION)
         yield _guarded(server)
 
 

@@ -9,13 +9,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
 import yaml
 from tests.kubernetes.test_invalid_resources import answer, invalid
-from tests.support.attempts import ALL, SERVED, bodies, filled
+from tests.support.attempts import ALL, LENT, SERVED, bodies, filled, operators_own
 from tests.support.audit import Asked, account, asked
 from tests.support.chart import DEFINITION, named, render
 from tests.support.controlplane import ApiServer, run_api_server
@@ -30,7 +29,6 @@ from tests.support.operator_process import (
 from tests.support.postgres import CANARY, fresh_database
 from tests.support.waiting import wait_until
 
-LENT = "lent-5b1d-password"  # the operator's own, in its environment
 STOLEN = "metadata-9c2e-credential"  # what a server answers that is no database
 HIDDEN = (CANARY, LENT, STOLEN)
 WITHIN_S = 30.0
@@ -102,20 +100,6 @@ def settle(api: ApiServer, dsn: str) -> None:
 def stateful_set() -> Body:
     body = deployment("stateful")
     return body | {"kind": "StatefulSet", "spec": body["spec"] | {"serviceName": "stateful"}}
-
-
-def operators_own(folder: Path) -> dict[str, str]:
-    """Give the operator what libpq would lend to any address: a password, a file of them, a service."""
-    home = folder / "home"
-    home.mkdir()
-    for name, text in (
-        (".pgpass", f"*:*:*:*:{LENT}\n"),
-        (".pg_service.conf", f"[operators-own]\nhost=127.0.0.1\npassword={LENT}\n"),
-    ):
-        (home / name).write_text(text)
-        (home / name).chmod(0o600)
-    wide = {"QUEUEWORKER_OPERATOR_ALL_NAMESPACES": "true"}
-    return {"HOME": str(home), "PGPASSWORD": LENT, "PGSERVICE": "operators-own", **wide}
 
 
 @pytest.fixture(scope="module")

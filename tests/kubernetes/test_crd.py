@@ -4,18 +4,16 @@ import copy
 import json
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer
 
 from queueworker_operator.resource import parse
 
-ROOT = Path(__file__).parents[2]
-DEFINITION = yaml.safe_load((ROOT / "crds/queueworkers.queueworker.dev.yaml").read_text())
-VERSION = DEFINITION["spec"]["versions"][0]
+VERSION = yaml.safe_load(DEFINITION.read_text())["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 VALID: dict[str, Any] = {
     "apiVersion": "queueworker.dev/v1alpha1",

@@ -4,15 +4,14 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer
 from tests.support.waiting import wait_until
 
-DEFINITION = Path(__file__).parents[2] / "crds/queueworkers.queueworker.dev.yaml"
 VERSION = yaml.safe_load(DEFINITION.read_text())["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 SERVED = "/openapi/v3/apis/queueworker.dev/v1alpha1"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import grant, kubeconfig_of_account, running_operator
@@ -19,7 +20,6 @@ from tests.support.operator_process import grant, kubeconfig_of_account, running
 Body = dict[str, Any]
 HERE = Path(__file__).parent
 CORPUS: list[Body] = yaml.safe_load((HERE / "invalid_queueworkers.yaml").read_text())
-DEFINITION = HERE.parents[1] / "crds/queueworkers.queueworker.dev.yaml"
 WINDOW = {"cron": "0 8 * * 1-5", "minReplicas": 5, "duration": "10h"}
 ON_UPDATE = "scaleTargetRef cannot be changed: "  # there is nothing to change before
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.decisions import store_history
 from tests.support.helm import helm_path
@@ -131,7 +132,7 @@ def test_the_readmes_way_to_install_works(cluster: ApiServer, tmp_path: Path) ->
 def test_what_a_page_tells_kubectl_works(
     page: str, words: str, cluster: ApiServer, dsn: str, tmp_path: Path
 ) -> None:
-    cluster.define(ROOT / "crds/queueworkers.queueworker.dev.yaml")
+    cluster.define(DEFINITION)
     store_history(dsn, "default/mail")
     place = Place(server=cluster, namespace="default")
     place.apply(deployment(), queue_worker(replicas=3), secret(dsn))
@@ -155,7 +156,7 @@ def test_the_page_about_gitops_works_to_the_letter(cluster: ApiServer, tmp_path:
 
 
 def test_a_real_api_server_takes_the_manifests_of_all_pages(cluster: ApiServer) -> None:
-    cluster.define(ROOT / "crds/queueworkers.queueworker.dev.yaml")
+    cluster.define(DEFINITION)
     taken = 0
     for block in every("yaml"):
         assert block.page in PAGES

@@ -6,9 +6,12 @@ must tell of it.
 
 import base64
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tests.support.mail import Body, deployment, queue_worker
 from tests.support.postgres import CANARY
+
+LENT = "lent-5b1d-password"  # the operator's own, in its environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,3 +132,17 @@ def filled(attempt: Attempt, **known: str) -> Attempt:
     for name, value in known.items():
         dsn = dsn.replace("{" + name + "}", value)
     return replace(attempt, dsn=dsn)
+
+
+def operators_own(folder: Path) -> dict[str, str]:
+    """Give the operator what libpq would lend to any address: a password, a file of them, a service."""
+    home = folder / "home"
+    home.mkdir()
+    for name, text in (
+        (".pgpass", f"*:*:*:*:{LENT}\n"),
+        (".pg_service.conf", f"[operators-own]\nhost=127.0.0.1\npassword={LENT}\n"),
+    ):
+        (home / name).write_text(text)
+        (home / name).chmod(0o600)
+    wide = {"QUEUEWORKER_OPERATOR_ALL_NAMESPACES": "true"}
+    return {"HOME": str(home), "PGPASSWORD": LENT, "PGSERVICE": "operators-own", **wide}

@@ -40,7 +40,6 @@ class Size:
     at_s: float
     replicas: int
     version: int
-    is_write: bool
     is_ours: bool
 
 
@@ -76,14 +75,12 @@ class SizeWatch:
         elif event["type"] in ("ADDED", "MODIFIED"):
             name, replicas = body["metadata"]["name"], body["spec"]["replicas"]
             if self.now.get(name) != replicas:
-                is_write = event["type"] == "MODIFIED"
                 size = Size(
                     name=name,
                     at_s=time.time(),
                     replicas=replicas,
                     version=int(body["metadata"]["resourceVersion"]),
-                    is_write=is_write,
-                    is_ours=is_write and _owner(body) == MANAGER,
+                    is_ours=event["type"] == "MODIFIED" and _owner(body) == MANAGER,
                 )
                 self.sizes.append(size)
             self.now[name] = replicas

@@ -79,7 +79,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("resource", {"body": patient.body({"observedGeneration": 0})}, Level.WARN, "get queueworker mail --watch"),
     ("resource", {"body": patient.body({"conditions": [NOT_READY]})}, Level.FAIL, "kubectl queueworker status mail -n shop"),
     ("promise", {"body": backlog(startUpSeconds=45.0)}, Level.WARN, '"minReplicas":1'),
-    ("target", {"deployment": Read(why="gone"), "deployment_missing": True}, Level.FAIL, "kubectl -n shop get deployments"),
+    ("target", {"deployment": Read(why="gone", missing=True)}, Level.FAIL, "kubectl -n shop get deployments"),
     ("target", {"pods": Read([])}, Level.FAIL, "describe deployment mail-worker"),
     ("pods", {"pods": waiting("ImagePullBackOff")}, Level.FAIL, "describe pod mail-worker-a"),
     ("pods", {"pods": restarted()}, Level.WARN, "logs mail-worker-a --previous"),

@@ -43,6 +43,11 @@ class Flow:
     started: float
     late: float
 
+    @property
+    def unannounced(self) -> float:
+        """Count the jobs that came without notice."""
+        return max(self.claimable - self.announced, 0.0)
+
 
 def usable(sample: Sample) -> bool:
     """Tell whether every number of the sample is finite, not negative and not absurd."""
@@ -144,7 +149,7 @@ def learn_arrivals(arrivals: Arrivals, flow: Flow, regime: Regime) -> Arrivals:
     In the first two minutes the rate is at least the median tick: a stream that was there before
     the controller is soon seen, a single burst is not mistaken for a stream.
     """
-    rate_per_s = max(flow.claimable - flow.announced, 0.0) / max(flow.elapsed_s, OBSERVE_EVERY_S)
+    rate_per_s = flow.unannounced / max(flow.elapsed_s, OBSERVE_EVERY_S)
     smoothing_s = regime.smoothing_s or min(max(20 / max(arrivals.rate_per_s, 1e-3), 20.0), 300.0)
     weight = 1 - math.exp(-max(flow.elapsed_s, OBSERVE_EVERY_S) / smoothing_s)
     ticks = (*arrivals.ticks, rate_per_s * OBSERVE_EVERY_S)[-_TICKS_KEPT:]

@@ -55,7 +55,7 @@ def learn_rhythm(rhythm: Rhythm, flow: Flow, at_s: float, ticks: tuple[float, ..
 
 def _excess(flow: Flow, ticks: tuple[float, ...]) -> float:
     """Count the jobs beyond the usual when there are by far more; else 0."""
-    jobs, usual = max(flow.claimable - flow.announced, 0.0), median(ticks or (0.0,))
+    jobs, usual = flow.unannounced, median(ticks or (0.0,))
     chance = _BURST_DEVIATIONS * math.sqrt(usual) + _FEWEST_JOBS
     return jobs - usual if jobs > _BURST_FACTOR * usual + chance else 0.0
 

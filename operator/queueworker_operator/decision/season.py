@@ -22,7 +22,7 @@ _MEMORY_SCORES = 240
 def learn_season(season: Season, flow: Flow, at_s: float, rate_per_s: float) -> Season:
     """Fold one tick; a minute that was not seen whole does not count."""
     minute = int((at_s - flow.elapsed_s / 2) // _MINUTES)
-    jobs = max(flow.claimable - flow.announced, 0.0)
+    jobs = flow.unannounced
     if season.minute == minute:
         return replace(season, jobs=season.jobs + jobs)
     follows = season.minute is not None and minute == season.minute + 1

@@ -58,11 +58,15 @@ def _collection(kind: Watched, namespace: str | None) -> str:
     return f"/{group}{place}/{resource}"
 
 
+def path_of(kind: Watched, namespace: str, name: str) -> str:
+    """Give the address of one object of `kind`."""
+    return f"{_collection(kind, namespace)}/{name}"
+
+
 async def get_object(client: Client, kind: Watched, namespace: str, name: str) -> dict[str, Any]:
     """Read one object of `kind`."""
-    group, resource = kind.value
-    path = f"/{group}/namespaces/{namespace}/{resource}/{name}"
-    return await client.send(Call(method="GET", path=path, verb="get", what=resource))
+    path = path_of(kind, namespace, name)
+    return await client.send(Call(method="GET", path=path, verb="get", what=kind.resource))
 
 
 async def get_secret(client: Client, namespace: str, name: str) -> dict[str, str]:
@@ -99,7 +103,7 @@ async def set_scale(client: Client, namespace: str, name: str, wanted: Scale) ->
 
 
 def _scale_path(namespace: str, name: str) -> str:
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
+    return f"{path_of(Watched.DEPLOYMENTS, namespace, name)}/scale"
 
 
 def _scale(body: Mapping[str, Any]) -> Scale:
@@ -117,7 +121,7 @@ async def set_deletion_cost(
     Gives the pod as it is then.
     """
     body = {"metadata": {"annotations": {DELETION_COST: None if cost is None else str(cost)}}}
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+    path = path_of(Watched.PODS, namespace, pod)
     return await client.send(Call(method="PATCH", path=path, verb="patch", what="pods", body=body))
 
 
@@ -125,7 +129,7 @@ async def patch_status(
     client: Client, namespace: str, name: str, status: Mapping[str, Any]
 ) -> None:
     """Write a QueueWorker's status."""
-    path = f"/apis/queueworker.dev/v1alpha1/namespaces/{namespace}/queueworkers/{name}/status"
+    path = f"{path_of(Watched.QUEUE_WORKERS, namespace, name)}/status"
     body = {"status": status}
     what = "queueworkers/status"
     await client.send(Call(method="PATCH", path=path, verb="patch", what=what, body=body))

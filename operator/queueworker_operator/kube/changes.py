@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from queueworker_operator.kube.api import Watched, path_of
 from queueworker_operator.kube.client import Call, Client
 
 FIELD_MANAGER = "kubectl-queueworker"
@@ -16,9 +17,9 @@ async def patch_queue_worker(
     Raises:
         ObjectChanged: it no longer is at the version that the patch names.
     """
-    path = f"/apis/queueworker.dev/v1alpha1/namespaces/{namespace}/queueworkers/{name}"
-    query = {"fieldManager": FIELD_MANAGER}
-    what = "queueworkers"
+    kind = Watched.QUEUE_WORKERS
+    path, query = path_of(kind, namespace, name), {"fieldManager": FIELD_MANAGER}
+    what = kind.resource
     await client.send(
         Call(method="PATCH", path=path, verb="patch", what=what, body=patch, query=query)
     )

@@ -17,6 +17,7 @@ from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.refusal import is_broken, unavailable
 from queueworker_operator.lag.sql import statement
 from queueworker_operator.settings import DatabaseSettings
+from queueworker_operator.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def describe(given: Mapping[str, Any]) -> str:
 
 def _shown(text: str) -> str:
     """Keep line ends and terminal codes out of logs, and what is endless short."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    plain = printable(text)
     return plain if len(plain) <= LONGEST_SHOWN else f"{plain[:LONGEST_SHOWN]}..."
 
 

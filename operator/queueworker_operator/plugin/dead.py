@@ -18,6 +18,7 @@ from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.draw import console
 from queueworker_operator.plugin.tree import age
 from queueworker_operator.resource import parse
+from queueworker_operator.text import printable
 
 LONGEST_ERROR = 100
 
@@ -86,11 +87,6 @@ async def _counts(dsn: str, queues: Sequence[str]) -> Mapping[str, int]:
     return {queue: row.dead for queue, row in lags.rows.items()}
 
 
-def printable(text: str) -> str:
-    """Give one line that cannot command a terminal: an error's text may come from anywhere."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
-
-
 def show(found: Found, name: str) -> None:
     """Print for people."""
     total = sum(found.counts.values())
@@ -102,7 +98,7 @@ def show(found: Found, name: str) -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("ERROR", overflow="fold")
     for one in found.letters:
-        error = printable(one.error)[:LONGEST_ERROR]
+        error = printable(" ".join(one.error.split()))[:LONGEST_ERROR]
         cells = (str(one.id), one.queue, one.task, one.kind, str(one.attempt), age(one.age_s))
         table.add_row(*map(Text, (*cells, error)))
     console().print(table)

@@ -39,15 +39,21 @@ class Looking:
     async def branches(self, names: Sequence[str], *, everywhere: bool) -> list[Branch]:
         """Read the QueueWorkers of these names, or all."""
         bodies = await bodies_of(self._client, self._access, names, everywhere=everywhere)
-        return [await self._branch(body) for body in bodies]
+        pods: dict[str, list[dict[str, Any]]] = {}
+        return [await self._branch(body, pods) for body in bodies]
 
-    async def _branch(self, body: Mapping[str, Any]) -> Branch:
+    async def _branch(
+        self, body: Mapping[str, Any], listed: dict[str, list[dict[str, Any]]]
+    ) -> Branch:
+        """Read one; the pods of a namespace are `listed` once a look."""
         namespace = body["metadata"]["namespace"]
         target = body["spec"]["scaleTargetRef"]["name"]
         kind, client = api.Watched, self._client
         try:
             deployment = await api.get_object(client, kind.DEPLOYMENTS, namespace, target)
-            pods = [one async for one in api.list_objects(client, kind.PODS, namespace)]
+            if namespace not in listed:
+                found = api.list_objects(client, kind.PODS, namespace)
+                listed[namespace] = [one async for one in found]
         except OperatorError as exc:
             return branch_of(body, time.time(), trouble=str(exc))
         trouble, workers = "", ()  # type: tuple[str, Sequence[WorkerState]]
@@ -59,7 +65,7 @@ class Looking:
             body,
             time.time(),
             deployment=deployment,
-            pods=pods,
+            pods=listed[namespace],
             workers=workers,
             trouble=trouble,
         )

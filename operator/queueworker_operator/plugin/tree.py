@@ -98,9 +98,14 @@ def pods_of(deployment: Body, pods: Sequence[Body]) -> list[Body]:
     ]
 
 
+def ready_condition(status: Body) -> Body | None:
+    """Give the condition Ready; None while no operator has written one."""
+    return next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+
+
 def ready_of(status: Body) -> str:
     """Say whether the QueueWorker is Ready, else why not."""
-    found = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    found = ready_condition(status)
     if found is None:
         return "no operator has looked at it"
     return "Ready" if found["status"] == "True" else f"not Ready ({found['reason']})"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from textwrap import wrap
 
-from rich.console import Console
 from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
@@ -16,7 +15,8 @@ from queueworker_operator.plugin.access import Access, bodies_of, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.doctor.checks import examine
 from queueworker_operator.plugin.doctor.finding import Finding, Level
-from queueworker_operator.plugin.doctor.gather import cluster_facts, facts_of
+from queueworker_operator.plugin.doctor.gather import cluster_facts, facts_of, neighbours_of
+from queueworker_operator.plugin.draw import console
 
 Findings = tuple[Finding, ...]
 STYLES = {
@@ -77,9 +77,10 @@ async def examined(access: Access, names: Sequence[str]) -> dict[str, Findings]:
     async with Client(access.credentials) as client:
         bodies = await bodies_of(client, access, names)
         cluster = await cluster_facts(client)
+        neighbours = await neighbours_of(client, access.namespace)
         return {
             f"{access.namespace}/{body['metadata']['name']}": examine(
-                await facts_of(client, access, body, cluster)
+                await facts_of(client, access, neighbours.of(body, cluster))
             )
             for body in bodies
         }
@@ -89,14 +90,14 @@ def show(found: dict[str, Findings], namespace: str) -> None:
     """Print for people; a command stays in one line, so that it can be copied."""
     if not found:
         print(f"No QueueWorker in namespace {namespace}.")
-    console = Console(markup=False, highlight=False)
+    screen = console()
     for place, (key, findings) in enumerate(found.items()):
         if place:
-            console.print()
-        console.print(headline(key, findings), soft_wrap=True)
+            screen.print()
+        screen.print(headline(key, findings), soft_wrap=True)
         for finding in findings:
-            for line in lines_of(finding, max(NARROWEST, console.width)):
-                console.print(line, soft_wrap=True)
+            for line in lines_of(finding, max(NARROWEST, screen.width)):
+                screen.print(line, soft_wrap=True)
 
 
 def headline(key: str, findings: Findings) -> str:

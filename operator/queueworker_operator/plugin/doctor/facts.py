@@ -21,10 +21,14 @@ class NotKnown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[Value]):
-    """One reading. A check that takes a value out of a failed one becomes UNKNOWN."""
+    """One reading. A check that takes a value out of a failed one becomes UNKNOWN.
+
+    `missing`: the cluster says that there is no such thing.
+    """
 
     value: Value | None = None
     why: str = ""
+    missing: bool = False
 
     def get(self) -> Value:
         """Give the value.
@@ -69,7 +73,6 @@ class Facts:
     queue_workers: Read[Sequence[Body]] = field(default_factory=Read)
     scalers: Read[Sequence[Body]] = field(default_factory=Read)
     deployment: Read[Body] = field(default_factory=Read)
-    deployment_missing: bool = False
     pods: Read[Sequence[Body]] = field(default_factory=Read)
     address: Read[Address] = field(default_factory=Read)
     secret_fault: str = ""
@@ -113,6 +116,25 @@ class Facts:
     def kubectl(self) -> str:
         """Begin a command about its namespace."""
         return f"kubectl -n {self.namespace}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """What all QueueWorkers of a namespace share."""
+
+    queue_workers: Read[Sequence[Body]]
+    scalers: Read[Sequence[Body]]
+    pods: Read[Sequence[Body]]
+
+    def of(self, body: Body, cluster: Cluster) -> Facts:
+        """Begin the facts of one of them."""
+        return Facts(
+            body=body,
+            cluster=cluster,
+            queue_workers=self.queue_workers,
+            scalers=self.scalers,
+            pods=self.pods,
+        )
 
 
 def policy_of(facts: Facts) -> Policy:

@@ -21,7 +21,14 @@ from queueworker_operator.lag.examine import Examiner
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.leader import LEASE_NAME
 from queueworker_operator.plugin.access import Access, dsn_of, reachable
-from queueworker_operator.plugin.doctor.facts import Address, Body, Cluster, Facts, Read
+from queueworker_operator.plugin.doctor.facts import (
+    Address,
+    Body,
+    Cluster,
+    Facts,
+    Neighbours,
+    Read,
+)
 
 Value = TypeVar("Value")
 LOCAL = ("", "localhost", "127.0.0.1", "::1")
@@ -34,10 +41,8 @@ async def read(call: Awaitable[Value], access: Access | None = None) -> Read[Val
         return Read(await call)
     except LagUnavailable as exc:
         return Read(why=str(exc if access is None else reachable(exc, access)))
-    except AccessDenied as exc:
-        return Read(why=str(exc).replace(WORDS_IN_VAIN, ""))
     except OperatorError as exc:
-        return Read(why=str(exc))
+        return Read(why=str(exc).replace(WORDS_IN_VAIN, ""), missing=isinstance(exc, ObjectMissing))
 
 
 async def cluster_facts(client: Client) -> Cluster:
@@ -51,28 +56,19 @@ async def cluster_facts(client: Client) -> Cluster:
     )
 
 
-async def facts_of(client: Client, access: Access, body: Body, cluster: Cluster) -> Facts:
-    """Read all about one QueueWorker."""
-    facts = Facts(body=body, cluster=cluster)
-    place = facts.namespace
-    missing = False
-    deployment: Read[Body]
-    try:
-        found = await api.get_object(client, api.Watched.DEPLOYMENTS, place, facts.target)
-        deployment = Read(found)
-    except ObjectMissing as exc:
-        missing, deployment = True, Read(why=str(exc))
-    except OperatorError as exc:
-        deployment = Read(why=str(exc).replace(WORDS_IN_VAIN, ""))
-    facts = replace(
-        facts,
-        queue_workers=await read(_listed(client, api.Watched.QUEUE_WORKERS, place)),
-        scalers=await read(looks.list_scalers(client, place)),
-        deployment=deployment,
-        deployment_missing=missing,
-        pods=await read(_listed(client, api.Watched.PODS, place)),
+async def neighbours_of(client: Client, namespace: str) -> Neighbours:
+    """Read what all QueueWorkers of a namespace share."""
+    return Neighbours(
+        queue_workers=await read(_listed(client, api.Watched.QUEUE_WORKERS, namespace)),
+        scalers=await read(looks.list_scalers(client, namespace)),
+        pods=await read(_listed(client, api.Watched.PODS, namespace)),
     )
-    return await _with_database(client, access, facts)
+
+
+async def facts_of(client: Client, access: Access, facts: Facts) -> Facts:
+    """Read all else about one QueueWorker."""
+    found = api.get_object(client, api.Watched.DEPLOYMENTS, facts.namespace, facts.target)
+    return await _with_database(client, access, replace(facts, deployment=await read(found)))
 
 
 async def _listed(client: Client, kind: api.Watched, namespace: str) -> Sequence[Body]:

@@ -7,7 +7,7 @@ from typing import Any
 from queueworker_operator.errors import InvalidResource
 from queueworker_operator.plugin.doctor.facts import Facts, NotKnown, policy_of
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
-from queueworker_operator.plugin.tree import age
+from queueworker_operator.plugin.tree import age, ready_condition
 from queueworker_operator.resource import SPEC_FIELDS, parse
 
 OPERATORS = "kubectl get pods -A -l app.kubernetes.io/name=queueworker"
@@ -35,7 +35,7 @@ def resource(facts: Facts) -> Finding:
     except InvalidResource as exc:
         return fail(str(exc), edit)
     status = facts.status
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    ready = ready_condition(status)
     watch = f"{facts.kubectl} get queueworker {facts.name} --watch"
     if ready is None:
         return fail("no operator has looked at it", OPERATORS)

@@ -26,7 +26,7 @@ AMPLE = 3
 
 def target(facts: Facts) -> Finding:
     """Is there the Deployment, and does its selector find its pods?"""
-    if facts.deployment_missing:
+    if facts.deployment.missing:
         return fail(
             f"deployment {facts.target} does not exist in namespace {facts.namespace}",
             f"{facts.kubectl} get deployments",
