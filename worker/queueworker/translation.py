@@ -52,7 +52,7 @@ STATES = {
     "42P05": LOST_STATEMENT,
     "57014": "a time limit ended the statement; look for locks and long transactions",
 }
-OBJECT = re.compile(r"(?<=permission denied for )\w+ \w+|queueworker\.\w+")
+OBJECT = re.compile(r'(?<=permission denied for )\w+ \w+|^\w+ "?[\w.]+"?(?=.* does not exist)')
 CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 # Not errors of operation to psycopg; another connection mends them.
 RECONNECTS = (
