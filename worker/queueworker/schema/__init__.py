@@ -1,5 +1,6 @@
 """The schema `queueworker`: forward-only migrations, checksummed, applied by one at a time."""
 
+from queueworker.schema.beside import migrate_beside_work
 from queueworker.schema.migrate import (
     Migration,
     MigrationReport,
@@ -15,5 +16,6 @@ __all__ = [
     "check_version",
     "latest_version",
     "migrate",
+    "migrate_beside_work",
     "migrations",
 ]

@@ -101,14 +101,13 @@ def migrate(
         MigrationChanged: an applied file was edited.
         SchemaMismatch: the database is newer than this code.
         PermissionDenied: the role may not create a schema or roles.
+        LockTimeout: somebody else holds a table; nothing was changed.
     """
     check_encoding(conn.info.parameter_status("server_encoding"))
     wanted = migrations() if files_ is None else tuple(files_)
     try:
         with translated(), conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            # What the owner runs must not find functions of others first.
-            cursor.execute(sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp"))
-            cursor.execute(statement("migration_lock"))
+            _begin(cursor)
             if create_roles:
                 _create_roles(conn, cursor)
             _become_owner(cursor)
@@ -126,6 +125,14 @@ def migrate(
     return MigrationReport(
         applied=tuple(migration.name for migration in pending), version=wanted[-1].version
     )
+
+
+def _begin(cursor: psycopg.Cursor[Any]) -> None:
+    # What the owner runs must not find functions of others first.
+    cursor.execute(sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp"))
+    cursor.execute(statement("migration_lock"))
+    # All who need a table wait behind whoever waits for it: see `beside`.
+    cursor.execute(sql.SQL("SET LOCAL lock_timeout = '1 s'"))
 
 
 def _create_roles(conn: psycopg.Connection[Any], cursor: psycopg.Cursor[Any]) -> None:
