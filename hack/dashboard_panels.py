@@ -89,6 +89,22 @@ QUEUE = (
         ),
     ),
     Panel(
+        title="Replicas by policy",
+        text="What deadline-budget control asks for, and the query of KEDA's documented example.",
+        lines=(
+            (
+                "{{queueworker}} {{policy}}",
+                most("recommended_replicas", "by (namespace, queueworker, policy)"),
+            ),
+        ),
+    ),
+    Panel(
+        title="Forecast error",
+        text="Share of the jobs of ten minutes by which forecasts and arrivals differed; 0 is perfect.",
+        unit="percentunit",
+        lines=(("{{queueworker}}", most("forecast_error_ratio")),),
+    ),
+    Panel(
         title="Wait, from ready to start",
         text="By the workers' own histograms.",
         unit="s",

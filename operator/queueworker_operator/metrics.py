@@ -5,8 +5,8 @@ removed by hand when one is deleted.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -41,11 +41,16 @@ class QueueFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The last tick of one QueueWorker; `sampled_at_s` by the clock given to `Metrics`."""
+    """The last tick of one QueueWorker; `sampled_at_s` by the clock given to `Metrics`.
+
+    `recommended` are the replicas that each policy asks for, by its name; a handful of names.
+    """
 
     report: Report
     queues: Sequence[QueueFigures]
     sampled_at_s: float | None
+    recommended: Mapping[str, int] = field(default_factory=dict)
+    forecast_error_ratio: float | None = None
 
 
 class Metrics:
@@ -112,6 +117,7 @@ class Metrics:
         """Build the families of all QueueWorkers; called by a scrape, from another thread."""
         published = dict(self._published)
         yield from self._of_workers(published)
+        yield from of_forecasts(published)
         yield from of_queues(published)
 
     def _of_workers(self, published: dict[str, Published]) -> Iterable[Metric]:
@@ -147,6 +153,28 @@ class Metrics:
                 at_s = max(entry.sampled_at_s, self._sampled_at_s.get(key, float("-inf")))
                 age.add_metric(labels, now_s - at_s)
         yield from (desired, current, ready, largest, promise, allowed, age, late, trouble)
+
+
+def of_forecasts(published: dict[str, Published]) -> Iterable[Metric]:
+    """Build the families that judge a decision beside another policy, and its forecasts."""
+    recommended = gauge(
+        "recommended_replicas",
+        "Replicas that a policy asks for now: dbc is ours without the manual override, keda"
+        " ceil((waiting + running) / slots).",
+        (*OF_WORKER, "policy"),
+    )
+    error = gauge(
+        "forecast_error_ratio",
+        "Share of the jobs of the last ten minutes by which forecasts and arrivals differed.",
+        OF_WORKER,
+    )
+    for key, entry in published.items():
+        labels = key.split("/", 1)
+        for policy, replicas in entry.recommended.items():
+            recommended.add_metric([*labels, policy], replicas)
+        if entry.forecast_error_ratio is not None:
+            error.add_metric(labels, entry.forecast_error_ratio)
+    yield from (recommended, error)
 
 
 def of_queues(published: dict[str, Published]) -> Iterable[Metric]:

@@ -4,6 +4,7 @@ import logging
 
 from queueworker_operator.controller import history
 from queueworker_operator.controller.act import Action
+from queueworker_operator.controller.advice import recommended, scored
 from queueworker_operator.controller.dry_run import keep_minutes
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, facts_of
@@ -50,7 +51,10 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
             written = await action.run()
             await note(ports, watch, verdict, written, began_s=reading.read_at_s)
             await keep_minutes(ports, watch, verdict)
-    await tell(ports, watch, found, report_of(ports, watch, (found, replicas, verdict, written)))
+    report = report_of(ports, watch, (found, replicas, verdict, written))
+    ports.metrics.publish(watch.assignment.key, published(watch, found, verdict, report))
+    if ports.may_write():
+        await ports.reporter.report(watch.assignment.key, report)
     if verdict is not None:
         watch.seen = calmed(watch, verdict, looked_at)
     return written is not None
@@ -89,6 +93,8 @@ def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> V
     blind_s = 0.0 if watch.sampled_at_s is None else max(ports.clock() - watch.sampled_at_s, 0.0)
     decision, watch.state = decide(policy, before, sample, replicas, blind_s=blind_s)
     ports.metrics.decision_seconds.observe(ports.clock() - began_s)
+    if sample is not None and found.lags:
+        watch.forecasts = scored(watch.forecasts, sample, decision)
     if decision.slots_assumed:
         text = f"no worker has told its slots yet: {decision.slots} are assumed; set slotsPerPod"
         found.facts[Fact.SLOTS_ASSUMED] = text
@@ -194,14 +200,15 @@ def report_of(
     )
 
 
-async def tell(ports: Ports, watch: Watch, found: Sampled, report: Report) -> None:
-    """Publish the metrics; a leader reports too."""
-    key = watch.assignment.key
-    figures = tuple(map(figures_of, found.lags))
-    published = Published(report=report, queues=figures, sampled_at_s=watch.sampled_at_s)
-    ports.metrics.publish(key, published)
-    if ports.may_write():
-        await ports.reporter.report(key, report)
+def published(watch: Watch, found: Sampled, verdict: Verdict | None, report: Report) -> Published:
+    """Gather what is exported; followers export too."""
+    return Published(
+        report=report,
+        queues=tuple(map(figures_of, found.lags)),
+        sampled_at_s=watch.sampled_at_s,
+        recommended={} if verdict is None else recommended(verdict),
+        forecast_error_ratio=watch.forecasts.error_ratio,
+    )
 
 
 def figures_of(lag: QueueLag) -> QueueFigures:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from queueworker_operator.controller.advice import ForecastScore
 from queueworker_operator.controller.scale_in import ScaleIn
 from queueworker_operator.decision.minutes import Following
 from queueworker_operator.decision.model import Floor, Policy, Reason, Replicas
@@ -55,6 +56,7 @@ class Watch:
     state: State = field(default_factory=State)
     restored: bool = False
     observed_at_s: float | None = None
+    forecasts: ForecastScore = field(default_factory=ForecastScore)
     unknown: Unknown = NONE_UNKNOWN
     sampled_at_s: float | None = None
     saved_at_s: float | None = None
@@ -83,6 +85,7 @@ class Watch:
         """
         if assignment.queues != self.assignment.queues:
             self.state = replace(self.state, last=None)
+            self.forecasts = replace(self.forecasts, pending=None)
         self.assignment = assignment
 
     def replicas(self, now_s: float) -> Replicas | None:
