@@ -27,7 +27,8 @@ class LoopSettings:
     of `read_every_s` that it saved, unless it led to a write; of `early_reads` such costs, time
     earns `early_reads_per_s` back, and `early_reserve` is for queues that no worker serves. A queue
     without workers is tended each `tend_every_s`, at rest each `tend_rest_s`. A busy pod is asked to drain for its grace, within `patience_min_s` and `patience_max_s`; then
-    it is spared for `spare_s` and another one is chosen. `at_once` bounds how many queues are
+    it is spared for `spare_s` and another one is chosen. Its drain ends after `drain_lasts_s` unless it is
+    asked for again, thrice as often: no pod idles for an operator that is gone. `at_once` bounds how many queues are
     tended, or states saved, in one statement.
     """
 
@@ -45,6 +46,7 @@ class LoopSettings:
     patience_min_s: float = 10.0
     patience_max_s: float = 300.0
     spare_s: float = 300.0
+    drain_lasts_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

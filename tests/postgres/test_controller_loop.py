@@ -428,8 +428,10 @@ class Forgetful(PostgresLag):
 
     lost = False
 
-    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
-        await super().set_drain(worker_ids, drain=drain)
+    async def set_drain(
+        self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
+    ) -> None:
+        await super().set_drain(worker_ids, drain=drain, for_s=for_s)
         if drain:
             self.lost = True
             raise LagUnavailable("the answer was lost")
@@ -472,10 +474,12 @@ class Interrupted(PostgresLag):
         super().__init__(dsn)
         self.asked: list[bool] = []
 
-    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
+    async def set_drain(
+        self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
+    ) -> None:
         if drain and self.loop is not None:
             self.loop.forget(KEY)
-        await super().set_drain(worker_ids, drain=drain)
+        await super().set_drain(worker_ids, drain=drain, for_s=for_s)
         self.asked.append(drain)
 
 

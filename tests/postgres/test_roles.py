@@ -30,6 +30,7 @@ MAY: Rights = {
     },
     "operator": {
         "EXECUTE decisions",
+        "EXECUTE drain_for",
         "EXECUTE end_lease",
         "EXECUTE load_state",
         "EXECUTE maintain",

@@ -21,6 +21,8 @@ from queueworker_operator.report import Fact
 
 logger = logging.getLogger(__name__)
 
+ASKED_PER_DRAIN = 3
+
 
 @dataclass(slots=True)
 class Action:
@@ -90,9 +92,7 @@ class Action:
             await source.set_drain(step.undo, drain=False)
             logger.info("%s: drain undone for %d workers", watch.assignment.key, len(step.undo))
         try:
-            if step.drain:
-                await source.set_drain(step.drain, drain=True)
-                logger.info("%s: %d workers drain", watch.assignment.key, len(step.drain))
+            await self._ask_drains(step)
         except GrantMissing as exc:
             await self._scale_without_drain(exc)
             return
@@ -105,6 +105,19 @@ class Action:
             prefer=(*step.retire, *(victim.pod for victim in step.memory.leaving)),
         ):
             watch.scale_in = step.memory.retire(step.retire, self.ports.clock())
+
+    async def _ask_drains(self, step: scale_in.Step) -> None:
+        """Ask new victims to drain; in time, all of them again: what is not asked again ends."""
+        watch, now_s = self.watch, self.ports.clock()
+        lasts_s = self.ports.settings.drain_lasts_s
+        is_due = now_s - watch.drains_asked_at_s >= lasts_s / ASKED_PER_DRAIN
+        asked = step.memory.worker_ids() if is_due else step.drain
+        if asked:
+            await self.ports.source.set_drain(asked, drain=True, for_s=lasts_s)
+        if is_due:
+            watch.drains_asked_at_s = now_s
+        if step.drain:
+            logger.info("%s: %d workers drain", watch.assignment.key, len(step.drain))
 
     async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
         """Record, then write; a write that fails is tried again at the next tick."""

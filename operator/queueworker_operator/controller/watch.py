@@ -62,6 +62,7 @@ class Watch:
     saved_at_s: float | None = None
     scale_in: ScaleIn = field(default_factory=ScaleIn)
     adopted: bool = False
+    drains_asked_at_s: float = float("-inf")
     asked: int | None = None
     asked_at_s: float = 0.0
     failed: tuple[int, int] | None = None
@@ -128,6 +129,7 @@ class Watch:
         """Forget what only a leader does; the next leader takes it over from the database."""
         self.scale_in = ScaleIn()
         self.adopted = False
+        self.drains_asked_at_s = float("-inf")
         self.gone = ()
         self.reported = None
         self.recorded = None

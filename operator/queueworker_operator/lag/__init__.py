@@ -98,8 +98,13 @@ class LagSource(Protocol):
     async def workers(self, queues: Sequence[str]) -> Sequence[WorkerState]:
         """List the live workers of `queues`; called only while a scale-in is under way."""
 
-    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
-        """Tell workers to stop claiming (or, undone, to claim again); they hear it at once."""
+    async def set_drain(
+        self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
+    ) -> None:
+        """Tell workers to stop claiming (or, undone, to claim again); they hear it at once.
+
+        After `for_s` a drain ends by itself, unless it is asked for again.
+        """
 
     async def end_lease(self, pods: Collection[str]) -> int:
         """End the leases of dead pods; give how many jobs went back to ready."""

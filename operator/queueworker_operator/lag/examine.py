@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from queueworker_operator.lag.connection import Database
 from queueworker_operator.settings import DatabaseSettings
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 FUNCTIONS = (
     "queue_lag",
     "worker_state",
     "decisions",
     "set_drain",
+    "drain_for",
     "end_lease",
     "sweep",
     "rescue",

@@ -82,9 +82,11 @@ class PostgresLag:
         found = await self._database.fetch("worker_state", {"queues": list(queues)})
         return tuple(rows.worker_state(row) for row in found)
 
-    async def set_drain(self, worker_ids: Collection[str], *, drain: bool) -> None:
-        """Tell workers to stop claiming (or, undone, to claim again)."""
-        values = {"worker_ids": list(worker_ids), "drain": drain}
+    async def set_drain(
+        self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
+    ) -> None:
+        """Tell workers to stop claiming, for so long or until it is undone, or to claim again."""
+        values = {"worker_ids": list(worker_ids), "drain": drain, "for_s": for_s}
         await self._database.fetch("set_drain", values)
 
     async def end_lease(self, pods: Collection[str]) -> int:
