@@ -132,3 +132,17 @@ def test_the_budget_is_for_the_jobs_and_the_margin_holds_both_ways_out(grace_s: 
 
     assert drain.remaining_s(0) >= min(0.8 * grace_s, max(grace_s - 1, grace_s / 2)) - 1e-6
     assert drain.release_s + drain.last_resort_s <= drain.margin_s <= 5
+
+
+@given(graces_s, steps)
+def test_whenever_the_end_begins_it_is_over_before_sigkill(
+    grace_s: float, story: list[Step]
+) -> None:
+    states = walk(grace_s, story)
+    first_s = next((now_s for now_s, drain in states if drain.is_ending), None)
+    for now_s, drain in states:
+        if first_s is None or drain.gone_by_s is None:
+            assert drain.end_within_s(now_s) >= 0.5
+            continue
+        spare_s = 0.14 * drain.margin_s
+        assert now_s + drain.end_within_s(now_s) <= max(now_s, first_s + grace_s - spare_s) + 1e-6

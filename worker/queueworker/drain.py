@@ -23,6 +23,7 @@ MOST_MARGIN_S = 5.0
 LEAST_MARGIN_S = 1.0
 RELEASE_SHARE = 0.5
 LAST_RESORT_SHARE = 0.35
+LEAST_END_S = 0.5
 
 
 class Phase(Enum):
@@ -86,6 +87,13 @@ class Drain:
         if now_s < self.finish_by_s:
             return Phase.DRAINING
         return Phase.RELEASING if now_s < self.gone_by_s else Phase.GONE
+
+    def end_within_s(self, now_s: float) -> float:
+        """Give how long closing everything may take: after a signal no longer than the last resort."""
+        most_s = max(LEAST_END_S, RELEASE_SHARE * self.margin_s)
+        if self.gone_by_s is None:
+            return most_s
+        return max(0.0, min(most_s, self.gone_by_s + self.last_resort_s - now_s))
 
     def remaining_s(self, now_s: float) -> float:
         """Give the time that running jobs still have; infinite before a signal."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -32,7 +33,6 @@ from queueworker.worker.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 STOP_LEASE_S = 2.0
-LEAST_END_S = 0.5
 
 
 class Worker:
@@ -199,10 +199,10 @@ class Worker:
 
     async def _end(self, exit_status: int) -> None:
         # From here on nothing hangs for longer than this: not the database, not a thread.
-        margin_s = self._hand.drain.margin_s
-        self._guard.expire_in(max(LEAST_END_S, margin_s / 2), exit_status=exit_status)
+        drain = self._hand.drain
+        self._guard.expire_in(drain.end_within_s(time.monotonic()), exit_status=exit_status)
         if self._keeper.is_alive:
-            await asyncio.to_thread(self._keeper.stop, min(STOP_LEASE_S, margin_s / 4))
+            await asyncio.to_thread(self._keeper.stop, min(STOP_LEASE_S, drain.margin_s / 4))
         self._hand.executors.stop()
         for link in (self._claims, self._writes, self._listens):
             await link.close()
@@ -212,9 +212,12 @@ class Worker:
         """Give the jobs back from the lease's thread: the loop is blocked by a handler."""
         if not self._keeper.is_alive:
             return False
+        ends_s = time.monotonic() + within_s
         with suppress(TimeoutError):
             self._keeper.submit(self._hand.release_all).result(timeout=0.7 * within_s)
-        return self._keeper.stop(timeout_s=0.3 * within_s) and not self._completer.unwritten
+        # All that is left: against a handler that spins, each step of this thread waits its turn.
+        is_stopped = self._keeper.stop(timeout_s=max(0.0, ends_s - time.monotonic()))
+        return is_stopped and not self._completer.unwritten
 
 
 def _first(errors: BaseExceptionGroup[QueueWorkerError]) -> QueueWorkerError:
