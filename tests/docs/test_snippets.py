@@ -118,7 +118,7 @@ def test_the_workers_of_the_page_about_queues_start(words: str, dsn: str, tmp_pa
             stderr=output,
         )
     try:
-        wait_until(lambda: "ready: port" in log.read_text(), within_s=20, what="a worker")
+        wait_until(lambda: "ready: port" in log.read_text(), what="a worker")
     finally:
         worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0

@@ -24,7 +24,7 @@ def by_exec(command: list[str]) -> list[str]:
 def test_row_05_a_worker_below_a_shell_warns_and_names_the_remedy(dsn: str, bench: Bench) -> None:
     (job,) = bench.enqueue("quick")
     with short(dsn, through=by_shell) as worker:
-        wait_until(lambda: "exec form" in worker.log, within_s=10, what="the warning")
+        wait_until(lambda: "exec form" in worker.log, what="the warning")
         bench.until_gone(job)
 
     assert "PID 1 is `sh`" in worker.log

@@ -4,7 +4,7 @@ import re
 import signal
 
 import pytest
-from tests.support.fault_workers import SHORT_TTL_S, refused, short
+from tests.support.fault_workers import SHORT_TTL_S, refused, runner, short
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
@@ -18,23 +18,24 @@ def refused_here(worker: WorkerProcess) -> float:
 def test_row_06_the_effect_of_a_stopped_worker_is_rolled_back_and_counted(
     dsn: str, bench: Bench
 ) -> None:
-    (job,) = bench.enqueue("slow_effect", seconds=3.0, max_attempts=5)
-    with short(dsn) as zombie:
-        bench.until_noted(job)
-        with short(dsn) as other:
-            other.ready()
-            zombie.signal(signal.SIGSTOP)
-            bench.until_gone(job, within_s=20)
-            bench.until(
-                "SELECT max(started_at) < clock_timestamp() - make_interval(secs => %s) FROM ledger"
-                " WHERE note = 'start'",
-                2 * SHORT_TTL_S,
-            )
-            zombie.signal(signal.SIGCONT)
-            first_id, second_id = zombie.identity(1)[1], zombie.identity(2)[1]
-            wait_until(lambda: refused_here(zombie) > 0, within_s=10, what="the refusal")
-            (after,) = bench.enqueue("quick")
-            bench.until_gone(after)
+    with short(dsn) as one, short(dsn) as two:
+        one.ready()
+        two.ready()
+        (job,) = bench.enqueue("slow_effect", seconds=3.0, max_attempts=5)
+        zombie, other = runner(bench, job, one, two)
+        zombie.signal(signal.SIGSTOP)
+        stopped_at = bench.one("SELECT clock_timestamp()")
+        bench.until_gone(job)
+        bench.until(
+            "SELECT %s::timestamptz < clock_timestamp() - make_interval(secs => %s)",
+            stopped_at,
+            3 * SHORT_TTL_S,
+        )
+        zombie.signal(signal.SIGCONT)
+        first_id, second_id = zombie.identity(1)[1], zombie.identity(2)[1]
+        wait_until(lambda: refused_here(zombie) > 0, what="the refusal")
+        (after,) = bench.enqueue("quick")
+        bench.until_gone(after)
 
     (first, second) = bench.runs(job)
     (effect,) = bench.runs(job, "effect")
@@ -47,17 +48,17 @@ def test_row_06_the_effect_of_a_stopped_worker_is_rolled_back_and_counted(
 
 @pytest.mark.slow_fault
 def test_row_06_the_late_result_of_a_thread_is_refused(dsn: str, bench: Bench) -> None:
-    (job,) = bench.enqueue("thread_nap", seconds=4.0, max_attempts=5)
-    with short(dsn) as zombie:
-        bench.until_noted(job)
-        with short(dsn) as other:
-            other.ready()
-            zombie.signal(signal.SIGSTOP)
-            bench.until("SELECT count(*) = 1 FROM ledger WHERE note = 'end'", within_s=20)
-            bench.until_gone(job)
-            zombie.signal(signal.SIGCONT)
-            bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'end'")
-            wait_until(lambda: refused_here(zombie) > 0, within_s=10, what="the refusal")
-            bench.until("SELECT sum(succeeded) = 1 FROM queueworker.queue_counter")
+    with short(dsn) as one, short(dsn) as two:
+        one.ready()
+        two.ready()
+        (job,) = bench.enqueue("thread_nap", seconds=4.0, max_attempts=5)
+        zombie, _ = runner(bench, job, one, two)
+        zombie.signal(signal.SIGSTOP)
+        bench.until("SELECT count(*) = 1 FROM ledger WHERE note = 'end'")
+        bench.until_gone(job)
+        zombie.signal(signal.SIGCONT)
+        bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'end'")
+        wait_until(lambda: refused_here(zombie) > 0, what="the refusal")
+        bench.until("SELECT sum(succeeded) = 1 FROM queueworker.queue_counter")
 
     assert refused(bench) <= 1

@@ -22,7 +22,7 @@ def test_row_09_a_job_that_finds_no_memory_fails_and_its_worker_goes_on(
 ) -> None:
     (job,) = bench.enqueue("eat_memory")
     with short(dsn, through=with_little_memory) as worker:
-        bench.until_gone(job, within_s=20)
+        bench.until_gone(job)
         (after,) = bench.enqueue("quick")
         bench.until_gone(after)
         assert worker.process.poll() is None
@@ -62,7 +62,7 @@ def test_row_10_a_process_job_crashes_alone_and_is_dead_after_the_third_crash(
     (poison,) = bench.enqueue("crash_process", max_attempts=1)
     neighbours = bench.enqueue("nap", count=3, seconds=1.0)
     with short(dsn) as worker:
-        bench.until_gone(poison, *neighbours, within_s=30)
+        bench.until_gone(poison, *neighbours)
         (after,) = bench.enqueue("process_nap", seconds=0)
         bench.until_gone(after)
         assert worker.process.poll() is None
@@ -109,7 +109,7 @@ def test_row_10_a_worker_that_is_pid_1_reaps_the_orphans_that_it_killed(
     with short(dsn, concurrency=1, through=as_pid_1) as worker:
         for _ in range(3):
             (job,) = bench.enqueue("leave_daemon", seconds=60, timeout_s=3.0)
-            bench.until_gone(job, within_s=20)
+            bench.until_gone(job)
         (first,) = [pid for pid, parent, _ in processes() if parent == worker.process.pid]
         zombies = [pid for pid, parent, state in processes() if parent == first and state == "Z"]
 

@@ -21,7 +21,7 @@ def test_row_13_a_copy_of_the_worker_ends_with_its_handler_and_acknowledges_noth
         assert not is_running(copy)
         assert copy != os.getpid()
         bench.until("SELECT sum(started) = 5 FROM queueworker.queue_counter")
-        assert worker.stop(within_s=10) == 0
+        assert worker.stop() == 0
 
     ends = int(bench.one("SELECT sum(succeeded + dead) FROM queueworker.queue_counter"))
     assert ends == 5

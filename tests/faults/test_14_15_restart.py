@@ -50,7 +50,7 @@ def test_a_job_that_outlasts_the_restart_is_done_once(how: signal.Signals) -> No
         server.stop(how)
         server.start()
         with Bench(server.dsn) as bench:
-            bench.until_gone(job, within_s=20)
+            bench.until_gone(job)
             assert bench.one("SELECT count(*) FROM queueworker.failure") == 0
             assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 0
             bench.until("SELECT sum(succeeded) = 1 FROM queueworker.queue_counter")

@@ -75,7 +75,7 @@ def test_a_claim_whose_answer_was_lost_runs_once_and_is_not_charged(dsn: str, be
     with FaultProxy(socket_of(dsn)) as proxy:
         cut = proxy.cut_answer(b"4711")
         with WorkerProcess(through(dsn, proxy)) as worker:
-            bench.until_gone(*ids, within_s=20)
+            bench.until_gone(*ids)
             assert cut.wait(5)
             log = worker.log
 

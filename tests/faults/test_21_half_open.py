@@ -57,7 +57,7 @@ def test_a_job_in_hand_is_completed_over_a_new_connection(dsn: str, bench: Bench
         proxy.hush()
         bench.until_gone(job, within_s=SWEEP_WITHIN_S + 10)
         bench.until("SELECT sum(succeeded) = 1 FROM queueworker.queue_counter")
-        assert worker.stop(within_s=10) == 0
+        assert worker.stop() == 0
 
     assert bench.one("SELECT count(*) FROM queueworker.failure") == 0
     assert bench.one("SELECT sum(started) FROM queueworker.queue_counter") == 1

@@ -12,7 +12,7 @@ def work_off(dsn: str, bench: Bench, proxy: FaultProxy, jobs: int = JOBS) -> str
     with WorkerProcess(through(dsn, proxy), concurrency=10) as worker:
         ids = bench.enqueue("sleeper", count=jobs, seconds=0.02)
         bench.until_gone(*ids, within_s=60)
-        bench.until("SELECT sum(succeeded) = %s FROM queueworker.queue_counter", jobs, within_s=30)
+        bench.until("SELECT sum(succeeded) = %s FROM queueworker.queue_counter", jobs)
         return worker.log
 
 

@@ -51,7 +51,7 @@ def test_workers_wait_without_a_spin_and_the_operator_still_reads(unused_port: i
         crowd.enter_context(late)
         with ExitStack() as others:
             assert fill(server, others) > 5
-            wait_until(lambda: "no room" in late.log, within_s=20, what="the refusal")
+            wait_until(lambda: "no room" in late.log, what="the refusal")
             before_s, lines = cpu_s(late), late.log.count("\n")
             time.sleep(4)
             used_s, told = cpu_s(late) - before_s, late.log.count("\n") - lines

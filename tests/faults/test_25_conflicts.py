@@ -22,7 +22,7 @@ def test_serialization_failures_are_done_again_until_all_jobs_ran_once(
         count = 0
         for _ in range(10):
             ids = bench.enqueue("sleeper", count=100, seconds=0.01)
-            bench.until_gone(*ids, within_s=30)
+            bench.until_gone(*ids)
             count += 100
             if conflicts(one) + conflicts(two):
                 break
@@ -57,7 +57,7 @@ def embrace(bench: Bench, rival: psycopg.Connection[tuple[object, ...]], first: 
     ids = bench.enqueue("sleeper", count=2, seconds=1.0)
     bench.until("SELECT count(*) = 2 FROM queueworker.jobs WHERE state = 'running'")
     rival.execute(lock, (ids[first],))
-    wait_until(lambda: has_waiter(bench.conn), within_s=10, what="the worker waits", every_s=0.01)
+    wait_until(lambda: has_waiter(bench.conn), what="the worker waits", every_s=0.01)
     rival.execute(lock, (ids[1 - first],))
     rival.commit()
     bench.until_gone(*ids)

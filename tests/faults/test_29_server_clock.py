@@ -54,7 +54,7 @@ def test_row_29_a_step_of_the_servers_clock_rescues_nobody(
 ) -> None:
     with busy_workers(dsn, bench, 4 * SHORT_TTL_S) as (_, ids):
         set_clock(bench, step_s)
-        bench.until_gone(*ids, within_s=30)
+        bench.until_gone(*ids)
 
     assert bench.one("SELECT count(*) FROM ledger WHERE note = 'start'") == WORKERS
     assert bench.one("SELECT count(*) FROM queueworker.failure") == 0
@@ -70,7 +70,7 @@ def test_row_29_a_lease_does_not_last_for_the_hour_that_the_clock_was_set_back(
             other.ready()
             victim.signal(signal.SIGKILL)
             set_clock(bench, -HOUR_S)
-            bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'start'", within_s=15)
+            bench.until("SELECT count(*) = 2 FROM ledger WHERE note = 'start'")
 
 
 def step(clock: Path, seconds: int) -> None:
@@ -119,7 +119,7 @@ def test_row_29_a_real_server_whose_clock_is_set_rescues_nobody(
             bench.until("SELECT extract(epoch FROM clock_timestamp()) > %s", before + HOUR_S)
             time.sleep(SHORT_TTL_S)  # the step forward lasts for a lease, then comes the step back
             step(clock, 0)
-            bench.until_gone(*ids, within_s=40)
+            bench.until_gone(*ids)
         starts = bench.one("SELECT count(*) FROM ledger WHERE note = 'start'")
         failures = bench.one("SELECT count(*) FROM queueworker.failure")
 

@@ -53,7 +53,7 @@ def reason(worker: WorkerProcess, expected: str) -> str:
         status, text = worker.probe("/readyz")
         return text if status == 503 and expected in text else None
 
-    return wait_until(refused, within_s=20, what=f"not ready: {expected}", every_s=0.1)
+    return wait_until(refused, what=f"not ready: {expected}", every_s=0.1)
 
 
 def test_a_newer_schema_that_only_grew_works(dsn: str, bench: Bench) -> None:
@@ -72,7 +72,7 @@ def test_a_running_worker_goes_on_through_a_migration(dsn: str, bench: Bench) ->
         worker.ready()
         ids = bench.enqueue("sleeper", count=40, seconds=0.1)
         expand(bench)
-        bench.until_gone(*ids, within_s=30)
+        bench.until_gone(*ids)
         (after,) = bench.enqueue("quick")
         bench.until_gone(after)
         assert worker.probe("/readyz")[0] == 200
@@ -92,7 +92,7 @@ def test_a_right_that_is_taken_away_is_named_and_comes_back(
         wait_until(lambda: "lacks a right" in worker.log, within_s=5, what="a log line")
         bench.conn.execute("GRANT INSERT ON queueworker.claim TO queueworker_worker")
         bench.until_gone(job, within_s=10)
-        wait_until(lambda: worker.probe("/readyz")[0] == 200, within_s=15, what="ready again")
+        wait_until(lambda: worker.probe("/readyz")[0] == 200, what="ready again")
 
 
 def test_a_lease_without_its_right_says_so(dsn: str, worker_dsn: str, bench: Bench) -> None:
@@ -122,7 +122,7 @@ def test_a_missing_index_is_named_and_the_worker_waits_for_it(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (name,)
         )
     with WorkerProcess(dsn, "--port", str(unused_port)) as worker:
-        wait_until(lambda: "index is missing" in worker.log, within_s=15, what="a warning")
+        wait_until(lambda: "index is missing" in worker.log, what="a warning")
         status, text = probe(unused_port, "/readyz")
         assert status == 503
         assert "queueworker.job_default (lane_id, pos)" in text

@@ -61,7 +61,7 @@ def test_kills_every_two_seconds_lose_nothing_and_jobs_rerun_within_the_lease_an
             workers.append(stack.enter_context(short(dsn)))
             killed += 1
         load.__exit__()
-        bench.until_gone(*load.ids, within_s=40)
+        bench.until_gone(*load.ids)
 
     effects = "SELECT count(*), count(DISTINCT job_id) FROM ledger WHERE note = 'effect'"
     # A job that was in three killed workers is a dead letter, by contract: seldom, and never lost.
@@ -104,7 +104,7 @@ def test_rolling_restarts_fail_nothing_repeat_nothing_and_charge_nothing(
             assert workers.pop(0).stop(grace_s) == 0
             exits.append(time.monotonic() - began_s)
         load.__exit__()
-        bench.until_gone(*load.ids, within_s=40)
+        bench.until_gone(*load.ids)
 
     assert bench.one("SELECT count(*) FROM ledger WHERE note = 'start'") == len(load.ids)
     assert bench.one("SELECT count(*) FROM ledger WHERE note = 'end'") == len(load.ids)

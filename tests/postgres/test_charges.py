@@ -19,7 +19,7 @@ def bench(dsn: str) -> Iterator[Bench]:
 def warm_up(bench: Bench, worker: WorkerProcess, jobs: int = 3000) -> None:
     """Let the worker learn that jobs are short, then hold the next ones until they are all there."""
     worker.ready()
-    bench.until_gone(*bench.enqueue("noop", count=jobs), within_s=30)
+    bench.until_gone(*bench.enqueue("noop", count=jobs))
     bench.conn.execute("SELECT queueworker.queue_pause('mail', true)")
     bench.until(
         "SELECT busy + held = 0 AND renewed_at > clock_timestamp() - interval '1 s'"
@@ -54,7 +54,7 @@ def test_a_claim_whose_answer_is_under_way_at_sigterm_charges_nothing(
                 worker.ready()
                 let_go(bench)
                 bench.until("SELECT token > 0 FROM queueworker.job WHERE id = %s", job)
-                assert worker.stop(within_s=20) == 0
+                assert worker.stop() == 0
         if bench.state(job) is None:
             return  # it had started, and was finished
         assert bench.state(job) == ("ready", 0)
@@ -109,4 +109,4 @@ def test_a_suspect_runs_although_longer_jobs_keep_coming(dsn: str, bench: Bench)
     bench.enqueue("sleeper", count=40, seconds=3.0)
     with WorkerProcess(dsn) as worker:
         worker.ready()
-        bench.until_gone(suspect, within_s=15)
+        bench.until_gone(suspect)

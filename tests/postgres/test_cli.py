@@ -198,7 +198,7 @@ def test_a_worker_on_an_older_schema_waits_and_says_both_versions(dsn: str, benc
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with WorkerProcess(dsn, "--port", str(port)) as waiting:
-        wait_until(lambda: "queueworker migrate" in waiting.log, within_s=15, what="a warning")
+        wait_until(lambda: "queueworker migrate" in waiting.log, what="a warning")
         status, text = probe(port, "/readyz")
         assert (status, probe(port, "/livez")[0]) == (503, 200)
         assert f"version {other}" in text
@@ -346,7 +346,7 @@ def test_a_worker_says_when_its_database_is_back(dsn: str, bench: Bench) -> None
         )
     with WorkerProcess(dsn) as quiet:
         quiet.ready()
-        assert quiet.stop(within_s=10) == 0
+        assert quiet.stop() == 0
         assert "is back" not in quiet.log
 
 

@@ -140,7 +140,7 @@ def test_an_enqueue_during_queue_create_waits_and_is_kept(dsn: str, conn: Connec
     with psycopg.connect(dsn) as admin, ThreadPoolExecutor(1) as threads:
         admin.execute("SELECT queueworker.queue_create('mail')")
         waiting = threads.submit(enqueue)
-        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        wait_until(lambda: has_waiter(conn), what="a blocked enqueue", every_s=0.02)
         admin.commit()
         waiting.result(10)
 

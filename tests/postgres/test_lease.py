@@ -37,7 +37,7 @@ def test_a_worker_with_the_least_rights_does_all_its_work(dsn: str, bench: Bench
             )
             (after,) = bench.enqueue("quick")
             bench.until_gone(after)
-            assert worker.stop(within_s=10) == 0
+            assert worker.stop() == 0
             assert "right" not in worker.log
         assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 1
     finally:

@@ -142,7 +142,7 @@ def test_a_pause_outlives_the_workers_and_a_restarted_one_leaves_the_queue_alone
             worker.ready()
             until_swept_twice(bench)
             assert bench.state(job) == ("ready", 0)
-            assert worker.stop(within_s=10) == 0
+            assert worker.stop() == 0
     with WorkerProcess(dsn) as worker:
         worker.ready()
         until_swept_twice(bench)

@@ -43,7 +43,7 @@ def test_errors_that_cannot_be_stored_bury_their_jobs_and_stop_no_other(
     poisoned = bench.enqueue("fail", count=2, text="poison", max_attempts=3)
     ids += bench.enqueue("quick", count=50)
     with WorkerProcess(dsn) as worker:
-        bench.until_gone(*ids, *poisoned, within_s=30)
+        bench.until_gone(*ids, *poisoned)
         bench.until("SELECT count(*) = 0 FROM queueworker.claim")
         assert worker.stop(10) == 0
 

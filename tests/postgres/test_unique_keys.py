@@ -327,7 +327,7 @@ def test_a_job_that_is_being_claimed_is_waited_for_and_then_left_alone(
     with psycopg.connect(dsn) as claimer, ThreadPoolExecutor(1) as threads:
         claimer.execute("UPDATE queueworker.job SET token = 1, attempt = 1")
         replacing = threads.submit(enqueue_alone, dsn, job(2, on_duplicate="replace"))
-        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        wait_until(lambda: has_waiter(conn), what="a blocked enqueue", every_s=0.02)
         claimer.commit()
 
         assert replacing.result(10) is None
@@ -349,7 +349,7 @@ def test_a_batch_takes_its_keys_in_their_order_whatever_order_its_jobs_have(
         with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as threads:
             app.enqueue_sync(job(1, unique_key="k1"), other)
             waiting = threads.submit(batch)
-            wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked batch", every_s=0.02)
+            wait_until(lambda: has_waiter(conn), what="a blocked batch", every_s=0.02)
             app.enqueue_sync(job(1, unique_key="k2"), other)  # would close the circle
             other.commit()
             waiting.result(10)
@@ -364,7 +364,7 @@ def test_a_position_that_was_drawn_for_a_taken_key_is_no_arrival(
     with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as threads:
         app.enqueue_sync(job(1), other)
         waiting = threads.submit(enqueue_alone, dsn, job(2))
-        wait_until(lambda: has_waiter(conn), within_s=10, what="a blocked enqueue", every_s=0.02)
+        wait_until(lambda: has_waiter(conn), what="a blocked enqueue", every_s=0.02)
         other.commit()
 
         assert waiting.result(10) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import mmap
 import os
 import signal
@@ -92,11 +93,12 @@ async def hold_gil(ctx: Context, seconds: float) -> None:
 
 
 @app.task(queue="mail")
-async def hold_gil_once(ctx: Context, seconds: float) -> None:
-    """Keep Python's lock in the first run alone."""
+async def hold_gil_once(ctx: Context, path: str) -> None:
+    """Keep Python's lock in the first run alone, until a file's lock is given up."""
     record(ctx, "start")
     if ctx.attempt == 1:
-        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+        with open(path, encoding="utf-8") as file:  # noqa: ASYNC230, PTH123 - to block is the point
+            ctypes.PyDLL(None).flock(file.fileno(), fcntl.LOCK_EX)
     record(ctx, "end")
 
 

@@ -23,6 +23,18 @@ def short(
     )
 
 
+def runner(
+    bench: Bench, job_id: int, one: WorkerProcess, two: WorkerProcess
+) -> tuple[WorkerProcess, WorkerProcess]:
+    """Give the worker that runs a job, and the other.
+
+    Both are ready before there is a job: no start of a process races with the job's end.
+    """
+    bench.until_noted(job_id)
+    query = "SELECT worker_id::text FROM queueworker.claim WHERE %s = ANY (ids)"
+    return (one, two) if bench.one(query, job_id) == one.identity(1)[1] else (two, one)
+
+
 def refused(bench: Bench) -> int:
     """Give how many results the database has refused."""
     return int(bench.one("SELECT coalesce(sum(refused), 0) FROM queueworker.queue_counter"))

@@ -5,10 +5,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE_S = 60.0  # for what comes by all means: ten times what a busy machine needs
 
 
 def wait_until(
-    condition: Callable[[], T | None], *, within_s: float, what: str, every_s: float = 0.2
+    condition: Callable[[], T | None],
+    *,
+    what: str,
+    within_s: float = PATIENCE_S,
+    every_s: float = 0.2,
 ) -> T:
     """Ask `condition` again and again; give its first true answer.
 

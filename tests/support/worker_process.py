@@ -17,12 +17,12 @@ from typing import Any, Self
 
 import psycopg
 from tests.support.ledger_tasks import TABLE
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 APP = "tests.support.ledger_tasks:app"
 READY = re.compile(r"ready: port (\d+), worker ([0-9a-f-]{36})")
-START_WITHIN_S = 20.0
+START_WITHIN_S = PATIENCE_S
 
 
 def environment(dsn: str, **extra: str) -> dict[str, str]:
@@ -125,12 +125,12 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
 
-    def stop(self, within_s: float) -> int:
+    def stop(self, within_s: float = PATIENCE_S) -> int:
         """Send SIGTERM; give the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(within_s)
 
-    def wait(self, within_s: float) -> int:
+    def wait(self, within_s: float = PATIENCE_S) -> int:
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -227,20 +227,20 @@ class Bench:
         row = self.conn.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
-    def until(self, query: str, *parameters: object, within_s: float = 15.0) -> None:
+    def until(self, query: str, *parameters: object, within_s: float = PATIENCE_S) -> None:
         """Wait until a query's only value is true."""
         wait_until(
             lambda: self.one(query, *parameters), within_s=within_s, what=query, every_s=0.02
         )
 
-    def until_noted(self, job_id: int, note: str = "start", within_s: float = 15.0) -> float:
+    def until_noted(self, job_id: int, note: str = "start", within_s: float = PATIENCE_S) -> float:
         """Wait for a ledger entry; give the time that took."""
         began_s = time.monotonic()
         query = "SELECT true FROM ledger WHERE job_id = %s AND note LIKE %s LIMIT 1"
         self.until(query, job_id, f"{note}%", within_s=within_s)
         return time.monotonic() - began_s
 
-    def until_gone(self, *job_ids: int, within_s: float = 15.0) -> None:
+    def until_gone(self, *job_ids: int, within_s: float = PATIENCE_S) -> None:
         """Wait until these jobs have left the queue, done or dead."""
         query = "SELECT NOT EXISTS (SELECT FROM queueworker.job WHERE id = ANY (%s))"
         self.until(query, list(job_ids), within_s=within_s)
