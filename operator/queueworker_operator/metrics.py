@@ -5,7 +5,7 @@ removed by hand when one is deleted.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -62,6 +62,8 @@ class Metrics:
         self._clock = clock
         self._published: dict[str, Published] = {}
         self._sampled_at_s: dict[str, float] = {}
+        self._unread_since_s: dict[str, float] = {}
+        self._counted: dict[str, set[tuple[str, str]]] = {}
         self.leader = Gauge(
             "queueworker_leader", "1 while this replica may write.", registry=registry
         )
@@ -96,13 +98,23 @@ class Metrics:
         """Take the last tick of `key` ("namespace/name")."""
         self._published[key] = published
 
+    def know(self, keys: Collection[str]) -> None:
+        """Take which QueueWorkers there are: one that cannot be read at all has an age, too."""
+        now_s = self._clock()
+        self._unread_since_s = {key: self._unread_since_s.get(key, now_s) for key in keys}
+        for key in self._counted.keys() - self._unread_since_s.keys():
+            for labels in self._counted.pop(key):
+                self._decisions.remove(*key.split("/", 1), *labels)
+
     def sampled(self, key: str, at_s: float) -> None:
         """Note a reading of `key` that told nothing new."""
         self._sampled_at_s[key] = at_s
 
     def forget(self, key: str) -> None:
-        """Stop exporting `key`."""
+        """Stop exporting `key`; while it exists, it has not been read since."""
         self._published.pop(key, None)
+        if key in self._unread_since_s:
+            self._unread_since_s[key] = self._clock()
         self._sampled_at_s.pop(key, None)
 
     def count(self, key: str, decision: Decision) -> None:
@@ -111,23 +123,24 @@ class Metrics:
         direction = "hold"
         if decision.desired != decision.current:
             direction = "out" if decision.desired > decision.current else "in"
-        self._decisions.labels(namespace, name, direction, decision.reason.value).inc()
+        labels = (direction, decision.reason.value)
+        self._counted.setdefault(key, set()).add(labels)
+        self._decisions.labels(namespace, name, *labels).inc()
 
     def collect(self) -> Iterable[Metric]:
         """Build the families of all QueueWorkers; called by a scrape, from another thread."""
         published = dict(self._published)
         yield from self._of_workers(published)
+        yield from self._ages(published)
         yield from of_forecasts(published)
         yield from of_queues(published)
 
     def _of_workers(self, published: dict[str, Published]) -> Iterable[Metric]:
-        now_s = self._clock()
         desired = gauge("desired_replicas", "Replicas that the decision asks for.", OF_WORKER)
         current = gauge("current_replicas", "Replicas that the target has.", OF_WORKER)
         ready = gauge("ready_replicas", "Pods that are Ready.", OF_WORKER)
         largest = gauge("max_replicas", "The bound that the user gave.", OF_WORKER)
         promise = gauge("start_within_seconds", "The promise that the user gave.", OF_WORKER)
-        age = gauge("metric_age_seconds", "Age of the sample last decided on.", OF_WORKER)
         allowed = gauge("late_ratio_allowed", "The share of jobs that may start late.", OF_WORKER)
         trouble = gauge(
             "trouble",
@@ -149,10 +162,24 @@ class Metrics:
                 ready.add_metric(labels, report.replicas.ready)
             if report.sample is not None:
                 late.add_metric(labels, report.sample.late_total)
-            if entry.sampled_at_s is not None:
-                at_s = max(entry.sampled_at_s, self._sampled_at_s.get(key, float("-inf")))
-                age.add_metric(labels, now_s - at_s)
-        yield from (desired, current, ready, largest, promise, allowed, age, late, trouble)
+        yield from (desired, current, ready, largest, promise, allowed, late, trouble)
+
+    def _ages(self, published: dict[str, Published]) -> Iterable[Metric]:
+        """Tell of each QueueWorker how old its sample is: also of those that no loop can read."""
+        now_s, unread = self._clock(), dict(self._unread_since_s)
+        age = gauge(
+            "metric_age_seconds",
+            "Age of the sample last decided on; of one that cannot be read, since when.",
+            OF_WORKER,
+        )
+        for key in {**published, **unread}:
+            read_at_s = published[key].sampled_at_s if key in published else None
+            if read_at_s is not None:
+                at_s = max(read_at_s, self._sampled_at_s.get(key, read_at_s))
+            else:
+                at_s = unread.get(key, now_s)
+            age.add_metric(key.split("/", 1), now_s - at_s)
+        yield age
 
 
 def of_forecasts(published: dict[str, Published]) -> Iterable[Metric]:

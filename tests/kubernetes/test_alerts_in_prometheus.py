@@ -91,7 +91,7 @@ def calm_alerts(prometheus: Prometheus) -> set[str]:
     wait_until(lambda: prometheus.healthy("operator") == 1, within_s=20, what="it is scraped")
     wait_until(lambda: prometheus.healthy("workers") == 3, within_s=20, what="workers are scraped")
     wait_until(
-        lambda: len(prometheus.query("queueworker_metric_age_seconds")) == 6,
+        lambda: len(prometheus.query("queueworker_metric_age_seconds < 5")) == 6,
         within_s=20,
         what="all queues are read",
     )

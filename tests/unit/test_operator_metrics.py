@@ -1,5 +1,7 @@
 """What the operator exports, as a scrape sees it."""
 
+from dataclasses import replace
+
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.lags import lag
@@ -87,3 +89,37 @@ def test_two_operators_in_one_process_do_not_share_metrics() -> None:
 
     assert value(one, "ready_jobs", queue="mail") == 7
     assert value(other, "ready_jobs", queue="mail") is None
+
+
+def test_a_queueworker_that_was_never_read_grows_old_all_the_same() -> None:
+    now_s = [100.0]
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, clock=lambda: now_s[0])
+    metrics.know(["default/mail"])
+    now_s[0] = 170.0
+    metrics.know(["default/mail"])
+
+    assert value(registry, "metric_age_seconds") == 70
+    assert value(registry, "desired_replicas") is None
+
+    metrics.publish("default/mail", replace(published(), sampled_at_s=None))
+    assert value(registry, "metric_age_seconds") == 70
+
+
+def test_one_that_can_no_longer_be_read_grows_old_from_then_and_a_deleted_one_is_gone() -> None:
+    now_s = [102.0]
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, clock=lambda: now_s[0])
+    metrics.know(["default/mail"])
+    metrics.publish("default/mail", published())
+    metrics.count("default/mail", DECISION)
+    now_s[0] = 500.0
+    metrics.forget("default/mail")
+    now_s[0] = 561.0
+
+    assert value(registry, "metric_age_seconds") == 61
+
+    metrics.know([])
+
+    assert value(registry, "metric_age_seconds") is None
+    assert value(registry, "decisions_total", direction="out", reason="Backlog") is None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from queueworker_operator.controller import Assignment
@@ -60,6 +60,7 @@ class Dispatcher:
         self._new_target = new_target
         self._targets: dict[tuple[str, tuple[str, str]], DeploymentTarget] = {}
         self._changed = asyncio.Event()
+        self.on_settled: Callable[[Collection[str]], None] = lambda _: None
 
     def wake(self) -> None:
         """Ask to settle now: something changed."""
@@ -99,6 +100,7 @@ class Dispatcher:
         for key, member in self._roster.members():
             self._statuses.tell(key, member.generation, _said(member, troubles.get(key)))
         self._statuses.retain(self._roster.names())
+        self.on_settled(self._roster.names())
 
     def _troubles(
         self, specs: list[ResourceSpec], databases: Mapping[str, Database | Trouble]

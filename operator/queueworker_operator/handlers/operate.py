@@ -124,6 +124,7 @@ def build(settings: Settings, credentials: Credentials, client: Client) -> Parts
         new_target=target_maker(cache, client),
     )
     statuses.on_access_refused = dispatcher.reread_secret
+    dispatcher.on_settled = metrics.know
     return Parts(
         leader=leader,
         loops=loops,
