@@ -144,9 +144,12 @@ def test_row_36_a_write_that_was_refused_for_its_version_is_made_again(
     operated.await_replicas(MOST, within_s=CONVERGED_WITHIN_S)
 
 
-def test_row_36_a_rival_writer_is_named_and_left_alone(operated: OperatorBench) -> None:
+@pytest.mark.parametrize(("sizes", "name"), [((1, 3), "kubectl"), ((0,), "without a name")])
+def test_row_36_a_rival_writer_is_named_and_left_alone(
+    operated: OperatorBench, sizes: tuple[int, ...], name: str
+) -> None:
     lead(operated, replicas=2)
-    for count in itertools.islice(itertools.cycle((1, 3)), 3):
+    for count in itertools.islice(itertools.cycle(sizes), 3):
         operated.place.kubectl("scale", "deployment/mail-worker", f"--replicas={count}")
         wait_until(
             lambda: (
@@ -159,7 +162,7 @@ def test_row_36_a_rival_writer_is_named_and_left_alone(operated: OperatorBench) 
 
     condition = operated.place.await_condition("Conflicted", "RivalWriter")
 
-    assert "kubectl" in condition["message"]
+    assert name in condition["message"]
     written = len(operated.writes())
     operated.place.kubectl("scale", "deployment/mail-worker", "--replicas=4")
     time.sleep(3)

@@ -38,6 +38,7 @@ class ClusterCache:
         self._wall = wall
         self._deployments: dict[Key, Deployment] = {}
         self._rivalries: dict[Key, Rivalry] = {}
+        self._asked: dict[Key, int] = {}
         self._pods: dict[Key, Pod] = {}
         self._by_label: dict[tuple[str, str, str], dict[str, Pod]] = {}
         self._news: dict[tuple[str, str, str], int] = {}
@@ -64,7 +65,9 @@ class ClusterCache:
             before = None
         after = deployment_of(body, before)
         self._deployments[key] = after
-        rivalry = self._rivalries.get(key, NO_RIVALRY).seen(before, after, self._clock())
+        rivalry = self._rivalries.get(key, NO_RIVALRY).seen(
+            before, after, self._clock(), self._asked.get(key)
+        )
         if rivalry is not NO_RIVALRY:
             self._rivalries[key] = rivalry
 
@@ -75,10 +78,15 @@ class ClusterCache:
             return
         del self._deployments[key]
         self._rivalries.pop(key, None)
+        self._asked.pop(key, None)
 
     def rival_of(self, key: Key) -> str | None:
         """Name the manager that keeps overwriting a Deployment's replicas."""
         return self._rivalries.get(key, NO_RIVALRY).rival(self._clock())
+
+    def note_asked(self, key: Key, replicas: int) -> None:
+        """Take what we are about to write: the watch may tell of it before the answer does."""
+        self._asked[key] = replicas
 
     def note_scaled(self, key: Key, replicas: int, version: str) -> None:
         """Take what the API server answered to our own write, before the watch tells."""

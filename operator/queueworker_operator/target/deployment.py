@@ -131,6 +131,7 @@ class DeploymentTarget:
         if rival := self._cache.rival_of((self._namespace, self._name)):
             raise TargetConflict(f"{rival} keeps overwriting the replicas: not written")
         place = (self._client, self._namespace, self._name)
+        self._cache.note_asked((self._namespace, self._name), desired)
         try:
             async with asyncio.timeout(DEADLINE_S):  # all attempts together: see leader.py
                 scale = await api.set_scale_where(*place, (self._read, desired))

@@ -11,6 +11,7 @@ from queueworker_operator.resource import grace_s_of, slots_of
 Body = Mapping[str, Any]
 ENDED_PHASES = frozenset({"Failed", "Succeeded"})
 DEFAULT_REPLICAS = 1  # what the API server fills in
+UNNAMED = "a writer without a name (a size of 0 bears none)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One Deployment. `writer` is the manager that last set `spec.replicas`."""
+    """One Deployment. `writer` is the manager that last set `spec.replicas`, or UNNAMED."""
 
     namespace: str
     name: str
@@ -130,18 +131,26 @@ def deployment_of(body: Body, before: Deployment | None) -> Deployment:
     """Read a Deployment's body."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     replicas = spec.get("replicas")
+    size = DEFAULT_REPLICAS if replicas is None else int(replicas)
     return Deployment(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta.get("uid", ""),
         version=version_of(body),
-        replicas=DEFAULT_REPLICAS if replicas is None else int(replicas),
+        replicas=size,
         two_templates=status.get("updatedReplicas", 0) < status.get("replicas", 0),
         pods_labels=requirements_of(spec.get("selector") or {}),
         slots=slots_of(body),
         grace_s=grace_s_of(body),
-        writer=last_writer(meta.get("managedFields") or ()) or (before.writer if before else None),
+        writer=last_writer(meta.get("managedFields") or ()) or _unsigned(size, before),
     )
+
+
+def _unsigned(replicas: int, before: Deployment | None) -> str | None:
+    """Say who wrote replicas that nobody owns; a size of 0 written to `/scale` is such a one."""
+    if before is None:
+        return None
+    return before.writer if before.replicas == replicas else UNNAMED
 
 
 def requirements_of(selector: Body) -> tuple[Requirement, ...]:
