@@ -14,6 +14,7 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
+from queueworker.enqueue.carrying import all_carrying, carrying
 from queueworker.enqueue.plan import CopyStep, Step, is_large, single, steps
 from queueworker.enqueue.taken import check_async, check_sync
 from queueworker.errors import DuplicateJob, EnqueueRefused, QueueWorkerError
@@ -41,7 +42,7 @@ def enqueue_sync(conn: psycopg.Connection[Any], job: Job) -> int | None:
 async def enqueue_with(cursor: psycopg.AsyncCursor[Any], job: Job) -> int | None:
     """Enqueue one job with a cursor of `cursor_of`; psycopg is quicker with one that it knows."""
     try:
-        step = single(job)
+        step = single(carrying(job))
         await cursor.execute(step.query, step.parameters)
         job_id: int | None = _only(await cursor.fetchone())
     except FAILURES as exc:  # `refusals` costs 8 us when it is called once
@@ -52,7 +53,7 @@ async def enqueue_with(cursor: psycopg.AsyncCursor[Any], job: Job) -> int | None
 def enqueue_with_sync(cursor: psycopg.Cursor[Any], job: Job) -> int | None:
     """Enqueue one job with a cursor of `cursor_of_sync`."""
     try:
-        step = single(job)
+        step = single(carrying(job))
         cursor.execute(step.query, step.parameters)
         job_id: int | None = _only(cursor.fetchone())
     except FAILURES as exc:
@@ -65,6 +66,7 @@ async def enqueue_many(conn: psycopg.AsyncConnection[Any], jobs: Sequence[Job]) 
     check_async(conn)
     ids: Ids = [None] * len(jobs)
     with refusals():
+        jobs = all_carrying(jobs)
         plan = steps(jobs, may_copy=is_large(jobs) and await _may_copy(conn))
         block: AbstractAsyncContextManager[object] = nullcontext()
         if _is_to_wrap(conn, plan):
@@ -82,6 +84,7 @@ def enqueue_many_sync(conn: psycopg.Connection[Any], jobs: Sequence[Job]) -> Ids
     check_sync(conn)
     ids: Ids = [None] * len(jobs)
     with refusals():
+        jobs = all_carrying(jobs)
         plan = steps(jobs, may_copy=is_large(jobs) and _may_copy_sync(conn))
         block: AbstractContextManager[object] = nullcontext()
         if _is_to_wrap(conn, plan):

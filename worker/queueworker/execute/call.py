@@ -5,6 +5,7 @@ from json.decoder import JSONDecoder
 from json.scanner import make_scanner
 from typing import NamedTuple
 
+from queueworker.carried import TRACEPARENT, without_traceparent
 from queueworker.context import Context
 from queueworker.errors import Discard, InvalidCall, RetryAfter
 from queueworker.execute.trace import place, traceback_text
@@ -52,7 +53,21 @@ class Call(NamedTuple):
         if not isinstance(payload, dict):
             raise InvalidCall(f"task {self.task.name!r}: the payload is not an object")
         # The usual case needs no copy.
-        return payload if self.task.fits(payload) else self.task.bind(**payload)
+        if self.task.fits(payload):
+            return payload
+        return self.task.bind(**without_traceparent(payload))
+
+    @property
+    def traceparent(self) -> str | None:
+        """Give the span of whoever enqueued the job, unchecked; None when it carries none."""
+        if f'"{TRACEPARENT}"' not in self.job.args:
+            return None
+        try:
+            payload, _ = _decode(self.job.args, 0)
+        except (StopIteration, ValueError, RecursionError):
+            return None  # the run itself will say so
+        carried = payload.get(TRACEPARENT) if isinstance(payload, dict) else None
+        return carried if isinstance(carried, str) else None
 
     def awaited(self, arguments: Mapping[str, object]) -> Awaitable[object]:
         """Call an async function."""

@@ -1,12 +1,14 @@
 """A span for each run, where the application has set tracing up (extra `trace`).
 
-Names and attributes follow OpenTelemetry's conventions for messaging. The spans go where the
+It is linked to the span that was current at the enqueue, and is the root of a trace of its own: a
+run may come hours later, and more than once. Names and attributes follow OpenTelemetry's conventions for messaging. The spans go where the
 application's tracer provider sends them; a handler's own spans become their children.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from queueworker.execute.call import Call
 from queueworker.job import Outcome, Settled, Succeeded
@@ -38,7 +40,10 @@ def run_span(call: Call) -> Iterator[Note]:
     }
     tracer = trace.get_tracer("queueworker")
     kind = trace.SpanKind.CONSUMER
-    with tracer.start_as_current_span(call.task.name, kind=kind, attributes=attributes) as span:
+    links = list(_links(call.traceparent))
+    with tracer.start_as_current_span(
+        call.task.name, kind=kind, attributes=attributes, links=links
+    ) as span:
 
         def note(outcome: Outcome) -> None:
             span.set_attribute("queueworker.outcome", type(outcome).__name__.lower())
@@ -46,3 +51,17 @@ def run_span(call: Call) -> Iterator[Note]:
                 span.set_status(trace.StatusCode.ERROR)
 
         yield note
+
+
+def _links(traceparent: str | None) -> Iterator[Any]:
+    """Link to a W3C `traceparent`; one that is none is left out."""
+    if traceparent is None:
+        return
+    from opentelemetry import trace  # noqa: PLC0415 - an optional dependency
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
+
+    carrier = {"traceparent": traceparent}
+    found = tracecontext.TraceContextTextMapPropagator().extract(carrier)
+    context = trace.get_current_span(found).get_span_context()
+    if context.is_valid:
+        yield trace.Link(context)
