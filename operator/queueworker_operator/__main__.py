@@ -1,5 +1,6 @@
 """`python -m queueworker_operator` is `queueworker-operator`."""
 
+import io
 import sys
 from importlib import import_module
 
@@ -42,7 +43,15 @@ def run(package: str) -> int:
             return 0
         print(f"queueworker-operator: {missing}", file=sys.stderr)
         return 1
+    write_anyhow()
     return int(run_command())
+
+
+def write_anyhow() -> None:
+    """Write ? for what the terminal has no character for, instead of ending by an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

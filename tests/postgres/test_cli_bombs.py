@@ -106,3 +106,16 @@ def test_what_is_just_below_the_bounds_is_enqueued(
 
     assert capsys.readouterr().err == ""
     assert conn.execute("SELECT args FROM queueworker.job").fetchall() == [(json.loads(text),)]
+
+
+def test_a_payload_that_the_terminal_has_no_characters_for_is_shown_all_the_same(
+    conn: Connection, dsn: str
+) -> None:
+    [job] = conn.execute(
+        "SELECT queueworker.enqueue('mail', 'send', '{\"to\": \"Zoë\"}')"
+    ).fetchone() or [0]
+
+    shown = run_command(dsn, "job", "show", str(job), PYTHONIOENCODING="ascii")
+
+    assert shown.returncode == 0, shown.stderr
+    assert "Zo?" in shown.stdout

@@ -1,5 +1,6 @@
 """ScaledObjects as people have them become QueueWorkers, or are refused in words."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -203,3 +204,39 @@ def test_what_is_piped_in_is_read() -> None:
     )
 
     assert yaml.safe_load(done.stdout)["metadata"] == {"name": "mail"}
+
+
+def test_a_secret_of_kedas_own_namespace_is_asked_for_and_never_taken_for_one_of_here(
+    tmp_path: Path, capsys: Output
+) -> None:
+    reference = {"name": "pg", "kind": "ClusterTriggerAuthentication"}
+    trigger = {"type": "postgresql", "metadata": {}, "authenticationRef": reference}
+    secret = {"parameter": "connection", "name": "theirs", "key": "dsn"}
+    logins = [
+        {"kind": kind, "metadata": {"name": "pg"}, "spec": {"secretTargetRef": [secret]}}
+        for kind in ("ClusterTriggerAuthentication", "TriggerAuthentication")
+    ]
+    file = tmp_path / "scaledobject.yaml"
+    file.write_text(yaml.safe_dump_all([scaled_object(triggers=[trigger]), *logins]))
+
+    text, [body] = converted(file, capsys)
+
+    assert body["spec"]["database"] == {"secretRef": {"name": "mail-db", "key": "dsn"}}
+    assert "whose Secret is in KEDA's own namespace" in " ".join(text.replace("#", " ").split())
+
+
+def test_a_terminal_without_its_characters_gets_a_question_mark(tmp_path: Path) -> None:
+    query = {"connectionFromEnv": "DSN", "query": "SELECT 1 -- für Zoë"}
+    file = tmp_path / "scaledobject.yaml"
+    file.write_text(yaml.safe_dump(scaled_object(triggers=[TRIGGER | {"metadata": query}])))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "queueworker_operator", "convert", str(file)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "f?r Zo?" in done.stdout

@@ -84,11 +84,7 @@ def convert(body: Body, others: Sequence[Body]) -> Converted:
 
 def _same_place(body: Body, others: Sequence[Body]) -> list[Body]:
     place = body["metadata"]["namespace"]
-    return [
-        other
-        for other in others
-        if other["metadata"]["namespace"] == place or other["kind"].startswith("Cluster")
-    ]
+    return [other for other in others if other["metadata"]["namespace"] == place]
 
 
 def _mode(body: Body) -> str:

@@ -14,6 +14,7 @@ DIVIDED = re.compile(r"/\s*(\d+(?:\.\d+)?)")
 AT = re.compile(r"(\d{1,2}) (\d{1,2})( \S+ \S+ \S+)")
 MINUTES_A_DAY = 24 * 60
 SHOWN = 120
+OF_NAMESPACE = "TriggerAuthentication"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +99,18 @@ def _database(
     """Find the Secret with the whole connection string; else name what to write into one."""
     fields = _fields(trigger)
     reference = trigger.get("authenticationRef") or {}
-    if reference:
+    kind = str(reference.get("kind") or OF_NAMESPACE)
+    if reference and kind == OF_NAMESPACE:
         found = _of_authentication(str(reference.get("name", "")), others)
         if found is not None:
-            return _secret(*found), f"From TriggerAuthentication {reference['name']}.", ()
+            return _secret(*found), f"From {kind} {reference['name']}.", ()
     if variable := fields.get("connectionFromEnv"):
         found = _of_variable(str(variable), others)
         if found is not None:
             return _secret(*found), f"Where the Deployment takes {variable} from.", ()
-    source = f"TriggerAuthentication {reference.get('name')}" if reference else _place(fields)
+    source = f"{kind} {reference.get('name')}" if reference else _place(fields)
+    if reference and kind != OF_NAMESPACE:
+        source += ", whose Secret is in KEDA's own namespace"
     asked = (
         f"database: write the connection string into Secret {name}-db, key dsn; it was in {source}"
     )
@@ -133,7 +137,7 @@ def _secret(name: str, key: str) -> Body:
 
 def _of_authentication(name: str, others: Sequence[Body]) -> tuple[str, str] | None:
     for other in others:
-        if other["kind"].endswith("TriggerAuthentication") and other["metadata"]["name"] == name:
+        if other["kind"] == OF_NAMESPACE and other["metadata"]["name"] == name:
             for entry in (other.get("spec") or {}).get("secretTargetRef") or ():
                 if entry.get("parameter") == "connection":
                     return str(entry["name"]), str(entry["key"])

@@ -1,6 +1,7 @@
 """Parse, run, and turn every error into one line that says what to do."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -16,6 +17,8 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit status: 0, 1 for an error, 2 for wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # ? for what a terminal has no character for
     parsed = build_parser().parse_args(arguments)
     try:
         if getattr(parsed, "needs_queue", False) and parsed.queue is None:
