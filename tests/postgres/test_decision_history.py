@@ -122,7 +122,7 @@ async def told_by_turns(dsn: str, turns: int) -> list[str]:
             mode, reason = BY_TURNS[turn % 2]
             loop.assign(assigned(target, replace(POLICY, mode=mode)))
             await reports.until(of(reason))
-        return [entry.record["decision"]["reason"] for entry in await history(dsn)]
+    return [entry.record["decision"]["reason"] for entry in await history(dsn)]
 
 
 def of(reason: Reason) -> Callable[[Report], bool]:

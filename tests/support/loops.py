@@ -11,6 +11,7 @@ import psycopg
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.lag import LagSource
 from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.metrics import Metrics
 from queueworker_operator.report import Report
 from queueworker_operator.settings import DatabaseSettings, LoopSettings
 
@@ -77,6 +78,7 @@ async def looping(
     database: DatabaseSettings | None = None,
     source: LagSource | None = None,
     wall_clock: Callable[[], float] = time.time,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[tuple[DatabaseLoop, Reports]]:
     """Run a loop until the block ends; it ends as at a SIGTERM."""
     reports = Reports()
@@ -86,6 +88,7 @@ async def looping(
         may_write=may_write,
         settings=settings or LoopSettings(),
         wall_clock=wall_clock,
+        metrics=metrics,
     )
     for assignment in assignments:
         loop.assign(assignment)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from queueworker_operator.controller import history, scale_in
+from queueworker_operator.controller import scale_in
 from queueworker_operator.controller.ports import Ports, fact_of
 from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.watch import Watch
@@ -148,7 +148,8 @@ class Action:
         attempt = (self.verdict.replicas.current, desired)
         if attempt == self.watch.failed:
             return True
-        if not await history.keep(self.ports, self.watch, self.verdict, desired):
+        key = self.watch.assignment.key
+        if not await self.ports.history.keep(key, self.verdict, desired):
             text = f"not scaled to {desired}: the database did not take the decision's record"
             self.facts[Fact.METRICS_UNAVAILABLE] = text
             return False

@@ -1,57 +1,95 @@
-"""Keep each decision's record; what is decided while the database is away is written when it is back."""
+"""Keep each decision's record: of a write before it, of all else when the database has time for it."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from queueworker_operator.controller.ports import Ports
 from queueworker_operator.controller.record import Verdict, to_json
-from queueworker_operator.controller.watch import Watch
 from queueworker_operator.errors import GrantMissing, LagUnavailable
+from queueworker_operator.lag import LagSource
 
 logger = logging.getLogger(__name__)
 
+# Of each QueueWorker, while the database is away: the newest.
 MOST_UNWRITTEN = 20
+# Making a record takes a while: between so many, whoever waits has a turn.
+RECORDS_IN_A_ROW = 20
 
 
-async def keep(ports: Ports, watch: Watch, verdict: Verdict, asked: int | None) -> bool:
-    """Record a verdict; `asked` is what the target is asked for, None for nothing.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Noted:
+    """A decision whose record is to be written; `asked` is what the target was asked for."""
 
-    Tells whether the target may be written: what was decided from the database's data must be
-    recorded there first, what was decided without them is recorded when it is back.
-    """
-    record, is_blind = to_json(verdict, asked), verdict.sample is None
-    if not is_blind and await _written(ports, watch, record):
+    key: str
+    at_s: float
+    verdict: Verdict
+    asked: int | None
+
+
+class History:
+    """The records of one database's decisions; those that nothing waits for are noted and written later."""
+
+    def __init__(self, source: LagSource, clock: Callable[[], float]) -> None:
+        self._source = source
+        self._clock = clock
+        self._noted: dict[str, deque[Noted]] = {}
+
+    async def keep(self, key: str, verdict: Verdict, asked: int) -> bool:
+        """Record what a target is about to be asked for; tell whether it may be.
+
+        What was decided from the database's figures must be recorded there first. What was decided
+        without them is noted: it is written when the database is back.
+        """
+        if verdict.sample is None:
+            self.note(key, verdict, asked)
+            return True
+        try:
+            await self._source.record_decision(key, to_json(verdict, asked))
+        except GrantMissing as exc:
+            logger.warning("%s: a decision is not recorded: %s", key, exc)
+        except LagUnavailable as exc:
+            logger.warning("%s: a decision is not recorded yet: %s", key, exc)
+            return False
         return True
-    if is_blind or asked is None:
-        _postpone(ports, watch, record)
-    return is_blind
 
+    def note(self, key: str, verdict: Verdict, asked: int | None = None) -> None:
+        """Take a decision whose record nothing waits for."""
+        of_key = self._noted.setdefault(key, deque(maxlen=MOST_UNWRITTEN))
+        of_key.append(Noted(key=key, at_s=self._clock(), verdict=verdict, asked=asked))
 
-async def catch_up(ports: Ports, watch: Watch) -> None:
-    """Write what could not be written, oldest first; called when the database has answered."""
-    pending, now_s = watch.unwritten, ports.clock()
-    if not pending:
-        return
-    late = [{**record, "decided_ago_s": max(now_s - at_s, 0.0)} for at_s, record in pending]
-    written = await asyncio.gather(*(_written(ports, watch, record) for record in late))
-    kept = zip(pending, written, strict=True)
-    watch.unwritten = tuple(entry for entry, is_written in kept if not is_written)
+    def noted(self) -> list[Noted]:
+        """List what is to be written, oldest first."""
+        entries = (entry for of_key in self._noted.values() for entry in of_key)
+        return sorted(entries, key=lambda entry: entry.at_s)
 
+    async def write(self, some: Sequence[Noted]) -> None:
+        """Write the records of `some`, in one statement.
 
-async def _written(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> bool:
-    """Write a record; one that may not be written is as good as written: no later try helps."""
-    key = watch.assignment.key
-    try:
-        await ports.source.record_decision(key, record)
-    except GrantMissing as exc:
-        logger.warning("%s: a decision is not recorded: %s", key, exc)
-    except LagUnavailable as exc:
-        logger.warning("%s: a decision is not recorded yet: %s", key, exc)
-        return False
-    return True
+        Raises:
+            LagUnavailable: not all are written. They stay noted, but not what the database forbids:
+                no later try would help.
+        """
+        records = []
+        for number, entry in enumerate(some):
+            decided_ago_s = max(self._clock() - entry.at_s, 0.0)
+            record = to_json(entry.verdict, entry.asked)
+            records.append((entry.key, {**record, "decided_ago_s": decided_ago_s}))
+            if number % RECORDS_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+        writes = (self._source.record_decision(key, record) for key, record in records)
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        for entry, answer in zip(some, answers, strict=True):
+            if answer is None or isinstance(answer, GrantMissing):
+                self._drop(entry)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
 
-
-def _postpone(ports: Ports, watch: Watch, record: Mapping[str, Any]) -> None:
-    watch.unwritten = (*watch.unwritten, (ports.clock(), record))[-MOST_UNWRITTEN:]
+    def _drop(self, entry: Noted) -> None:
+        of_key = self._noted.get(entry.key, deque())
+        if entry in of_key:  # else newer ones have pushed it out meanwhile
+            of_key.remove(entry)
+        if not of_key:
+            self._noted.pop(entry.key, None)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller.act import release
+from queueworker_operator.controller.history import History
 from queueworker_operator.controller.pace import Pace
 from queueworker_operator.controller.ports import Ports, Reading, attempt
 from queueworker_operator.controller.step import BROKEN, failed_report, step
@@ -44,6 +45,7 @@ class DatabaseLoop:
     ) -> None:
         self._ports = Ports(
             source=source,
+            history=History(source, clock),
             reporter=reporter,
             may_write=may_write,
             settings=settings,
@@ -203,7 +205,7 @@ class DatabaseLoop:
                     self._ended.extend(self._watches.values())
                     await attempt("undo drains", self._release_ended())
                     learned = tuple(w for w in self._watches.values() if w.has_learned)
-                    await attempt("save what was learned", self._upkeep.save(learned))
+                    await self._upkeep.end(learned)
         except TimeoutError:
             logger.warning("the loop ended before everything was saved")
         for key in self._watches:

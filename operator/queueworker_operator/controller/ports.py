@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from queueworker_operator.controller.history import History
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
 from queueworker_operator.lag import Lags, LagSource
 from queueworker_operator.metrics import Metrics
@@ -15,12 +16,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The database, the reader of reports, the right to write, time and metrics.
+    """The database, the history in it, the reader of reports, the right to write, time and metrics.
 
     `clock` gives monotonic seconds, `wall_clock` those since the epoch.
     """
 
     source: LagSource
+    history: History
     reporter: Reporter
     may_write: Callable[[], bool]
     settings: LoopSettings

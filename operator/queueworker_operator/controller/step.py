@@ -2,7 +2,6 @@
 
 import logging
 
-from queueworker_operator.controller import history
 from queueworker_operator.controller.act import Action
 from queueworker_operator.controller.advice import recommended, scored
 from queueworker_operator.controller.dry_run import keep_minutes
@@ -39,6 +38,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
     found = sampled(watch, reading, 0 if replicas is None else replicas.current)
     if found.sample is not None:
         watch.sampled_at_s = reading.read_at_s
+        ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
     verdict, written = None, None
     if replicas is None:
         found.facts[Fact.TARGET_MISSING] = "the target does not exist: check spec.scaleTargetRef"
@@ -49,7 +49,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
         if ports.may_write():
             action = Action(ports, watch, verdict, found.lags, found.facts)
             written = await action.run()
-            await note(ports, watch, verdict, written, began_s=reading.read_at_s)
+            note(ports, watch, verdict, written, began_s=reading.read_at_s)
             await keep_minutes(ports, watch, verdict)
     report = report_of(ports, watch, (found, replicas, verdict, written))
     ports.metrics.publish(watch.assignment.key, published(watch, found, verdict, report))
@@ -117,13 +117,11 @@ def unclaimable_text(watch: Watch, jobs: float) -> str:
     return f"{jobs:.0f} ready jobs are left out: {what}"
 
 
-async def note(
+def note(
     ports: Ports, watch: Watch, verdict: Verdict, written: int | None, *, began_s: float
 ) -> None:
-    """Log, count and record a change of the desired replicas, of the reason, or of the target."""
+    """Log, count and note for the history a change of the desired replicas, of the reason, or of the target."""
     decision, now_s = verdict.decision, ports.clock()
-    if verdict.sample is not None:
-        await history.catch_up(ports, watch)
     story = (decision.desired, decision.reason)
     if written is None and watch.recorded is not None:
         same_size = watch.recorded[0] == decision.desired
@@ -139,7 +137,7 @@ async def note(
         ended_at_s = ports.wall_clock()
         tell_span(facts, ended_at_s - (ports.clock() - began_s), ended_at_s)
     if written is None:  # else it was recorded before the write
-        await history.keep(ports, watch, verdict, None)
+        ports.history.note(key, verdict)
 
 
 async def end_leases(ports: Ports, watch: Watch) -> None:

@@ -72,7 +72,6 @@ class Watch:
     gone: tuple[tuple[str, float], ...] = ()
     seen: Seen | None = None
     dry_run: Following | None = None
-    unwritten: tuple[tuple[float, Mapping[str, Any]], ...] = ()
 
     @property
     def has_learned(self) -> bool:
