@@ -27,8 +27,8 @@ def test_pods_without_a_worker_go_first_then_idle_then_least_busy_then_newest() 
     victims = choose(workers, ["busy", "starting", "old-light", "new-light", "holding", "idle"], 5)
 
     assert names(victims) == ["starting", "idle", "holding", "new-light", "old-light"]
-    assert victims[0].worker_id is None
-    assert victims[1].worker_id == "w-idle"
+    assert victims[0].worker_ids == ()
+    assert victims[1].worker_ids == ("w-idle",)
 
 
 def test_a_pod_that_drains_already_stays_the_victim() -> None:
@@ -49,11 +49,11 @@ def test_two_workers_of_one_pod_count_together() -> None:
     workers = [load("two", busy=1), second, load("one", busy=2)]
 
     assert names(choose(workers, ["two", "one"], 1)) == ["one"]
-    assert choose(workers, ["two"], 1) == (Victim(pod="two", worker_id="w-2"),)
+    assert choose(workers, ["two"], 1) == (Victim(pod="two", worker_ids=("w-2", "w-two")),)
 
 
 def test_a_victim_is_finished_when_it_holds_no_job_and_takes_none() -> None:
-    victims = tuple(Victim(pod=pod, worker_id=f"w-{pod}") for pod in ("a", "b", "c", "d"))
+    victims = tuple(Victim(pod=pod, worker_ids=(f"w-{pod}",)) for pod in ("a", "b", "c", "d"))
     workers = [
         load("a", draining=True),
         load("b", busy=1, draining=True),
@@ -64,4 +64,4 @@ def test_a_victim_is_finished_when_it_holds_no_job_and_takes_none() -> None:
 
 
 def test_an_idle_pod_that_was_not_told_yet_is_not_finished() -> None:
-    assert finished((Victim(pod="a", worker_id="w-a"),), [load("a")]) == ()
+    assert finished((Victim(pod="a", worker_ids=("w-a",)),), [load("a")]) == ()

@@ -201,7 +201,7 @@ def test_a_pod_of_two_workers_is_let_go_of_after_the_patience() -> None:
     later = step(first.memory, scene(wanted=1, loads=drained, pods=("a",), now_s=29.0))
     last = step(later.memory, scene(wanted=1, loads=drained, pods=("a",), now_s=31.0))
 
-    assert first.drain == ("id-a",)
+    assert first.drain == ("id-a", "id-second")
     assert (later.undo, later.drain, later.retire) == ((), (), ())
-    assert last.undo == ("id-a",)
+    assert last.undo == ("id-a", "id-second")
     assert last.blocked

@@ -5,6 +5,7 @@ a retired pod is leaving until the target no longer lists it. Demand back, or a 
 the patience, undoes a drain.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -48,13 +49,13 @@ class ScaleIn:
         pods too many.
         """
         known = {victim.pod for victim in (*self.victims, *self.leaving)}
-        drained = [
-            load
-            for load in found.loads
-            if load.worker_id in found.drained and load.pod in found.pods and load.pod not in known
+        jobs, workers = jobs_by_pod(found.loads), workers_by_pod(found.loads)
+        drained = {pod: tuple(sorted(ids & set(found.drained))) for pod, ids in workers.items()}
+        victims = [
+            Victim(pod=pod, worker_ids=drained[pod])
+            for pod in sorted(jobs, key=lambda pod: (jobs[pod], pod))
+            if drained[pod] and pod in found.pods and pod not in known
         ]
-        drained.sort(key=lambda load: load.busy + load.held)
-        victims = [Victim(pod=load.pod, worker_id=load.worker_id) for load in drained]
         return replace(
             self,
             victims={**self.victims, **dict.fromkeys(victims[found.ending :], now_s)},
@@ -117,22 +118,19 @@ def step(memory: ScaleIn, scene: Scene) -> Step:
 
 
 def forget_gone(memory: ScaleIn, scene: Scene) -> tuple[ScaleIn, tuple[Victim, ...]]:
-    """Drop what is over; give retired pods that were not ended.
+    """Drop what is over; give whose drain is undone: retired pods that were not ended, and old victims.
 
-    A victim whose worker registered since (or anew) was not asked to drain: it is chosen afresh.
+    A victim with a worker that registered since was not asked to drain whole: it is chosen afresh.
     """
-    here = set(scene.pods)
-    rows: dict[str, set[str | None]] = {}
-    for load in scene.loads:
-        rows.setdefault(load.pod, set()).add(load.worker_id)
+    here, workers = set(scene.pods), workers_by_pod(scene.loads)
+    live = {victim: at for victim, at in memory.victims.items() if victim.pod in here}
     stay = {victim: at for victim, at in memory.leaving.items() if victim.pod in here}
-    strays = tuple(v for v, at in stay.items() if scene.now_s - at > LEAVES_WITHIN_S)
+    strays = (
+        *(v for v, at in stay.items() if scene.now_s - at > LEAVES_WITHIN_S),
+        *(v for v in live if not workers.get(v.pod, set()) <= set(v.worker_ids)),
+    )
     return ScaleIn(
-        victims={
-            victim: at
-            for victim, at in memory.victims.items()
-            if victim.pod in here and victim.worker_id in rows.get(victim.pod, {victim.worker_id})
-        },
+        victims={victim: at for victim, at in live.items() if victim not in strays},
         leaving={victim: at for victim, at in stay.items() if victim not in strays},
         spared={
             p: until for p, until in memory.spared.items() if p in here and until > scene.now_s
@@ -140,12 +138,28 @@ def forget_gone(memory: ScaleIn, scene: Scene) -> tuple[ScaleIn, tuple[Victim, .
     ), strays
 
 
+def workers_by_pod(loads: Sequence[PodLoad]) -> Mapping[str, set[str]]:
+    """Name the registered workers of each pod."""
+    workers: dict[str, set[str]] = {}
+    for load in loads:
+        workers.setdefault(load.pod, set()).add(load.worker_id)
+    return workers
+
+
+def jobs_by_pod(loads: Sequence[PodLoad]) -> Mapping[str, int]:
+    """Count the jobs that the workers of each pod hold."""
+    jobs: Counter[str] = Counter()
+    for load in loads:
+        jobs[load.pod] += load.jobs
+    return jobs
+
+
 def keep(
     victims: Mapping[Victim, float], done: Collection[str], scene: Scene
 ) -> Mapping[Victim, float]:
     """Keep at most `wanted` victims: those that are done, then those with the least to do."""
-    busy = {load.pod: load.busy + load.held for load in scene.loads}
-    order = sorted(victims, key=lambda v: (v.pod not in done, busy.get(v.pod, 0), victims[v]))
+    jobs = jobs_by_pod(scene.loads)
+    order = sorted(victims, key=lambda v: (v.pod not in done, jobs.get(v.pod, 0), victims[v]))
     return {victim: victims[victim] for victim in order[: max(0, scene.wanted)]}
 
 
@@ -182,5 +196,5 @@ def blocked(scene: Scene, victims: int, spared: Mapping[str, float], unmatched: 
 
 
 def ids(victims: Collection[Victim]) -> tuple[str, ...]:
-    """Name the workers of victims that have one."""
-    return tuple(victim.worker_id for victim in victims if victim.worker_id is not None)
+    """Name the workers of victims."""
+    return tuple(worker_id for victim in victims for worker_id in victim.worker_ids)

@@ -24,20 +24,20 @@ class PodLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Victim:
-    """A pod to remove; `worker_id` None when no worker of it has registered."""
+    """A pod to remove and all its workers; none when no worker of it has registered."""
 
     pod: str
-    worker_id: str | None
+    worker_ids: tuple[str, ...] = ()
 
 
 def choose(workers: Sequence[PodLoad], pods: Collection[str], count: int) -> tuple[Victim, ...]:
     """Choose `count` of `pods`: not registered, draining already, idle, least busy, newest.
 
-    A pod with several workers counts with the sum of their jobs; its victim names the busiest.
+    A pod with several workers counts with the sum of their jobs, and each of them has to drain.
     """
     loads = {pod: [load for load in workers if load.pod == pod] for pod in pods}
     order = sorted(pods, key=lambda pod: (_cost(loads[pod]), pod))
-    return tuple(Victim(pod=pod, worker_id=_busiest(loads[pod])) for pod in order[: max(count, 0)])
+    return tuple(Victim(pod=pod, worker_ids=_ids(loads[pod])) for pod in order[: max(count, 0)])
 
 
 def _cost(loads: Sequence[PodLoad]) -> tuple[bool, bool, int, int, float]:
@@ -52,8 +52,8 @@ def _cost(loads: Sequence[PodLoad]) -> tuple[bool, bool, int, int, float]:
     )
 
 
-def _busiest(loads: Sequence[PodLoad]) -> str | None:
-    return max(loads, key=lambda load: load.jobs).worker_id if loads else None
+def _ids(loads: Sequence[PodLoad]) -> tuple[str, ...]:
+    return tuple(sorted(load.worker_id for load in loads))
 
 
 def finished(victims: Collection[Victim], workers: Collection[PodLoad]) -> tuple[str, ...]:
