@@ -3,6 +3,7 @@
 A slow client costs one thread for a few seconds and never delays a probe.
 """
 
+import socket
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from threading import Thread
@@ -25,6 +26,17 @@ Check = Callable[[], str | None]
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 64
+
+
+class _DualServer(_Server):
+    """Also takes IPv4: a pod's address may be of either family, or it may have both."""
+
+    address_family: int = socket.AF_INET6
+
+    @override
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(WSGIRequestHandler):
@@ -69,12 +81,13 @@ class HealthServer:
 
 
 def _bind(port: int, application: Application) -> WSGIServer:
+    is_dual = socket.has_dualstack_ipv6()
     try:
         return make_server(
-            "0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
+            "::" if is_dual else "0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
             port,
             application,
-            server_class=_Server,
+            server_class=_DualServer if is_dual else _Server,
             handler_class=_Handler,
         )
     except OSError as exc:
