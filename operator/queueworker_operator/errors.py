@@ -64,7 +64,11 @@ class ClusterUnavailable(OperatorError):
 
 
 class AccessDenied(OperatorError):
-    """The Kubernetes API refuses us: the message names the verb and the resource."""
+    """The Kubernetes API refuses us: `refused` names the verb, the resource and the namespace."""
+
+    def __init__(self, refused: str, remedy: str = "") -> None:
+        super().__init__(f"{refused}: {remedy}" if remedy else refused)
+        self.refused = refused
 
 
 class ObjectMissing(OperatorError):

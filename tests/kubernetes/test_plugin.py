@@ -165,7 +165,8 @@ def test_what_is_missing_is_one_line_with_the_remedy(
     place.kubectl("create", "serviceaccount", "queueworker")
     mine = kubeconfig_of_account(place.server, place.namespace, tmp_path)
     refused = told("why", "mail", "--kubeconfig", str(mine))
-    assert "not allowed to get queueworkers" in refused
+    assert f"not allowed to get queueworkers in namespace {place.namespace} (" in refused
+    assert refused.rstrip().endswith(": ask who runs the cluster for the role view there")
 
 
 def test_a_database_that_is_away_leaves_the_tree_with_a_note(place: Place, capsys: Output) -> None:

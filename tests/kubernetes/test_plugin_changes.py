@@ -8,6 +8,7 @@ import pytest
 import yaml
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, pod, queue_worker, secret
+from tests.support.operator_process import kubeconfig_of_account
 from tests.support.postgres import CANARY, Connection
 
 from queueworker_operator.plugin import main
@@ -67,6 +68,24 @@ def test_resume_goes_back_to_the_mode_before_the_pause(place: Place, capsys: Out
     }
     assert run(place, "resume", "mail") == 0
     assert "is not paused: it is DryRun" in capsys.readouterr().out
+
+
+def test_who_may_look_and_not_write_is_told_which_role_to_ask_for(
+    place: Place, tmp_path: Path, capsys: Output
+) -> None:
+    place.kubectl("create", "serviceaccount", "queueworker")
+    rules = ("--verb=get,list", "--resource=queueworkers.queueworker.dev")
+    place.kubectl("create", "role", "looks", *rules)
+    account = f"--serviceaccount={place.namespace}:queueworker"
+    place.kubectl("create", "rolebinding", "looks", "--role=looks", account)
+    mine = kubeconfig_of_account(place.server, place.namespace, tmp_path)
+
+    assert main(["pause", "mail", "--kubeconfig", str(mine)]) == 1
+
+    line = capsys.readouterr().err
+    assert f"not allowed to patch queueworkers in namespace {place.namespace} (" in line
+    assert line.rstrip().endswith(": ask who runs the cluster for the role edit there")
+    assert mode_of(place) == "DryRun"
 
 
 def test_resume_without_a_note_is_auto(place: Place, capsys: Output) -> None:

@@ -23,6 +23,7 @@ from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.secrets import Database, Secrets
 from queueworker_operator.handlers.status import StatusWriter
 from queueworker_operator.kube import Client, Credentials
+from queueworker_operator.kube.client import Call
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.leader import Leader
 from queueworker_operator.metrics import Metrics
@@ -51,6 +52,11 @@ class Parts:
     cache: ClusterCache
 
 
+def grant_it(_: Call) -> str:
+    """Say who grants the operator a right that it lacks."""
+    return "grant it to the operator's service account (the chart's Role does)"
+
+
 async def operate(settings: Settings, credentials: Credentials) -> None:
     """Run until SIGTERM; while the kind QueueWorker is not installed, say so and wait for it.
 
@@ -59,7 +65,7 @@ async def operate(settings: Settings, credentials: Credentials) -> None:
     """
     stop = asyncio.Event()
     _take_signals(stop)
-    async with Client(credentials) as client:
+    async with Client(credentials, remedy=grant_it) as client:
         while not stop.is_set():
             parts = build(settings, credentials, client)
             server, port = await parts.health.serve(settings.port)

@@ -7,7 +7,7 @@ image, for a dozen calls. kopf brings aiohttp anyway.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -43,17 +43,36 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     accept: str = JSON
 
+    @property
+    def place(self) -> str:
+        """Say where the call looks or writes."""
+        parts = self.path.split("/")
+        if "namespaces" not in parts[:-1]:
+            return "in the whole cluster"
+        return f"in namespace {parts[parts.index('namespaces') + 1]}"
+
+
+# What to do where a call is refused: the operator and a person at kubectl are granted by others.
+Remedy = Callable[[Call], str]
+
 
 class Client:
     """One session with one API server.
 
     Every call raises AccessDenied, ObjectMissing, ObjectChanged (409) or ClusterUnavailable
     (429, 5xx, no answer in time), and nothing else. What was answered with a Retry-After is not
-    asked again before.
+    asked again before. An AccessDenied says what was refused, and ends with its `remedy`.
     """
 
-    def __init__(self, credentials: Credentials, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        remedy: Remedy | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._credentials = credentials
+        self._remedy = remedy
         self._deadline_s = deadline_s
         self._session: aiohttp.ClientSession | None = None
         self._held_until_s: dict[tuple[str, str], float] = {}
@@ -125,7 +144,7 @@ class Client:
             text = await response.text()
             if response.status >= 400:  # noqa: PLR2004 an HTTP error
                 self._hold(call, response.headers.get("Retry-After", ""))
-                raise _error(call, response.status, text)
+                raise _error(call, response.status, text, self._remedy)
             return _decoded(text)
 
     def _hold(self, call: Call, retry_after: str) -> None:
@@ -153,17 +172,15 @@ def _decoded(text: str) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _error(call: Call, status: int, text: str) -> Exception:
+def _error(call: Call, status: int, text: str, remedy: Remedy | None) -> Exception:
     match status:
         case 401:
             return AccessDenied(
                 "the Kubernetes API does not know us: renew the token or kubeconfig"
             )
         case 403:
-            return AccessDenied(
-                f"not allowed to {call.verb} {call.what} ({call.path}): "
-                "grant it to the operator's service account (the chart's Role does)"
-            )
+            refused = f"not allowed to {call.verb} {call.what} {call.place} ({call.path})"
+            return AccessDenied(refused, remedy(call) if remedy else "")
         case 404:
             return ObjectMissing(f"{call.what} not found ({call.path})")
         case 409:

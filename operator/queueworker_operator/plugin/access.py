@@ -17,11 +17,13 @@ from queueworker_operator.errors import (
     OperatorError,
 )
 from queueworker_operator.kube import Client, Credentials, api, find_credentials
+from queueworker_operator.kube.client import Call
 from queueworker_operator.kube.login import log_in
 from queueworker_operator.lag.foreign import close_environment, refusal_of
 from queueworker_operator.resource import ResourceSpec, parse
 
 OWN_DSN = "give --dsn with an address that this machine reaches"
+READING = frozenset({"get", "list", "watch"})
 PREFIXES = (
     "queueworkers/",
     "queueworker/",
@@ -51,6 +53,16 @@ class Access:
             namespace=arguments.namespace or credentials.namespace,
             dsn=arguments.dsn,
         )
+
+    def client(self) -> Client:
+        """Open a session whose refusals say which role to ask for."""
+        return Client(self.credentials, remedy=ask_for)
+
+
+def ask_for(call: Call) -> str:
+    """Name the role that a person lacks: the chart adds QueueWorkers to those that a cluster has."""
+    role = "view" if call.verb in READING else "edit"
+    return f"ask who runs the cluster for the role {role} there"
 
 
 def plain(name: str) -> str:

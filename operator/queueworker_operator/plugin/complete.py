@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from queueworker_operator.errors import OperatorError
-from queueworker_operator.kube import Client, api
+from queueworker_operator.kube import api
 from queueworker_operator.plugin.access import Access
 from queueworker_operator.plugin.candidates import Kind, candidates
 from queueworker_operator.plugin.parser import build_parser
@@ -48,6 +48,6 @@ def names(kind: api.Watched, before: Sequence[str]) -> list[str]:
 
 
 async def _names(kind: api.Watched, access: Access) -> list[str]:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         found = api.list_metadata(client, kind, access.namespace)
         return sorted([one["metadata"]["name"] async for one in found])

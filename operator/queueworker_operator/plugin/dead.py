@@ -10,7 +10,6 @@ from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
 from queueworker_operator.errors import GrantMissing, InvalidSettings
-from queueworker_operator.kube import Client
 from queueworker_operator.lag.letters import DeadLetter, dead_letters
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.plugin.access import Access, dsn_of, find, plain, reachable_errors
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _find(access: Access, name: str, most: int) -> Found:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         body = await find(client, access.namespace, name)
         queues, dsn = parse(body).queues, await dsn_of(client, access, body)
     with reachable_errors(access):

@@ -75,7 +75,7 @@ def told(drained: Drained) -> str:
 
 
 async def _drain(access: Access, pod: str, *, drain: bool) -> Drained:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         body = await owner_of(client, access, pod)
         spec, source = parse(body), PostgresLag(await dsn_of(client, access, body))
         try:

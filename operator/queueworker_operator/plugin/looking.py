@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from queueworker_operator.errors import InvalidResource, LagUnavailable, OperatorError
-from queueworker_operator.kube import Client, api
+from queueworker_operator.kube import api
 from queueworker_operator.lag import WorkerState
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.plugin.access import Access, bodies_of, dsn_of, reachable
@@ -19,7 +19,7 @@ class Looking:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._client = Client(access.credentials)
+        self._client = access.client()
         self._sources: dict[tuple[str, str, str], PostgresLag] = {}
 
     async def __aenter__(self) -> Self:

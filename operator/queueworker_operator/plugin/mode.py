@@ -9,7 +9,7 @@ from typing import Any
 from queueworker_operator.cli.output import print_document
 from queueworker_operator.decision.model import Mode
 from queueworker_operator.errors import InvalidSettings, ObjectChanged
-from queueworker_operator.kube import Client, changes
+from queueworker_operator.kube import changes
 from queueworker_operator.plugin.access import Access, find, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 
@@ -88,7 +88,7 @@ def _changed(arguments: argparse.Namespace, wanted: Mode | None) -> Change:
 
 async def _change(access: Access, name: str, wanted: Mode | None) -> Change:
     """Write the mode, only if the resource is as it was read; `wanted` None: as before the pause."""
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         body = await find(client, access.namespace, name)
         before = mode_of(body)
         mode = former_of(body) if wanted is None else wanted

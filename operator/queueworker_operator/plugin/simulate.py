@@ -11,7 +11,7 @@ import yaml
 
 from queueworker_operator.cli import simulate
 from queueworker_operator.errors import ObjectMissing
-from queueworker_operator.kube import Client, api
+from queueworker_operator.kube import api
 from queueworker_operator.plugin.access import Access, find, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.resource import GROUP, KIND, VERSION
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _manifest(access: Access, name: str) -> list[Mapping[str, Any]]:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         body = await find(client, access.namespace, name)
         target = body["spec"]["scaleTargetRef"]["name"]
         documents = [as_manifest(body, f"{GROUP}/{VERSION}", KIND)]

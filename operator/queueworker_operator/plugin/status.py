@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from queueworker_operator.cli.output import print_document
-from queueworker_operator.kube import Client
 from queueworker_operator.plugin.access import Access, find, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.summary import summary
@@ -38,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _body(access: Access, name: str) -> dict[str, Any]:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         return await find(client, access.namespace, name)

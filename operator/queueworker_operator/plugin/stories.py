@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Callable
 
 from queueworker_operator.cli import compare, explain
-from queueworker_operator.kube import Client
 from queueworker_operator.plugin.access import Access, dsn_of, find, plain, reachable_errors
 from queueworker_operator.plugin.command import Commands, Help, add_command
 
@@ -49,6 +48,6 @@ def _with_database(arguments: argparse.Namespace, tell: Tell) -> int:
 
 
 async def _dsn(access: Access, name: str) -> str:
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         body = await find(client, access.namespace, name)
         return await dsn_of(client, access, body)

@@ -10,7 +10,6 @@ from textwrap import wrap
 from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
-from queueworker_operator.kube import Client
 from queueworker_operator.plugin.access import Access, bodies_of, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.doctor.checks import examine
@@ -74,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def examined(access: Access, names: Sequence[str]) -> dict[str, Findings]:
     """Judge the QueueWorkers of these names; without names all of the namespace."""
-    async with Client(access.credentials) as client:
+    async with access.client() as client:
         bodies = await bodies_of(client, access, names)
         cluster = await cluster_facts(client)
         neighbours = await neighbours_of(client, access.namespace)

@@ -32,7 +32,6 @@ from queueworker_operator.plugin.doctor.facts import (
 
 Value = TypeVar("Value")
 LOCAL = ("", "localhost", "127.0.0.1", "::1")
-WORDS_IN_VAIN = ": grant it to the operator's service account (the chart's Role does)"
 
 
 async def read(call: Awaitable[Value], access: Access | None = None) -> Read[Value]:
@@ -41,8 +40,10 @@ async def read(call: Awaitable[Value], access: Access | None = None) -> Read[Val
         return Read(await call)
     except LagUnavailable as exc:
         return Read(why=str(exc if access is None else reachable(exc, access)))
+    except AccessDenied as exc:
+        return Read(why=exc.refused)  # a finding; most of them are no role's
     except OperatorError as exc:
-        return Read(why=str(exc).replace(WORDS_IN_VAIN, ""), missing=isinstance(exc, ObjectMissing))
+        return Read(why=str(exc), missing=isinstance(exc, ObjectMissing))
 
 
 async def cluster_facts(client: Client) -> Cluster:
