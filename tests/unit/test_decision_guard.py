@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.guarding import FLAT, HARMFUL, HELPFUL, SCENE, SLOW, at, measured, scene, seen
 from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
@@ -17,54 +18,6 @@ from queueworker_operator.decision.model import (
     Saturation,
 )
 from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tally
-from queueworker_operator.decision.trial import Scene
-
-SCENE = Scene(
-    at_s=AT_S,
-    promise_s=30.0,
-    fewest=1,
-    most=60,
-    slots=4,
-    service_s=2.0,
-    lead_s=20.0,
-    oldest_age_s=60.0,
-    wish=60,
-    busy=40.0,
-    dispersion=1.0,
-    fastest_s=2.0,
-)
-RAMP = (8, 8, 8, 8, 8, 8, 12, 16, 24, 32, 40, 40, 40, 40, 40)
-FLAT = tuple((40.0, 5.0 * busy, 5.0) for busy in RAMP)
-HELPFUL = tuple((5.0 * busy, 5.0 * busy, 5.0) for busy in RAMP)
-HARMFUL = tuple((4000.0 / busy**1.6, 5.0 * busy, 5.0) for busy in RAMP)
-SLOW = ((60.0, 240.0, 5.0),) * 60
-BASE = Tally(finished=600.0, busy_s=4000.0, seconds=100.0)
-
-
-def seen(ticks: tuple[tuple[float, float, float], ...], **fields: Any) -> Evidence:
-    return Evidence(ticks=ticks, fastest_s=2.0, **fields)
-
-
-def scene(after_s: float = 0.0, **fields: Any) -> Scene:
-    return replace(SCENE, at_s=AT_S + after_s, **fields)
-
-
-def at(mode: GuardMode, **fields: Any) -> Guard:
-    """Give a guard that 40 pods were stepped back to 20 by, and that measures since 10 s."""
-    about: dict[str, Any] = {
-        "cap": 20 if mode is GuardMode.DOWN else 10,
-        "before": 40,
-        "from_pods": 40,
-        "base": BASE,
-        "since_s": AT_S - 60.0,
-        "settled_s": AT_S - 30.0,
-        "bound_at_s": AT_S,
-    }
-    return Guard(mode=mode, **{**about, **fields})
-
-
-def measured(finished: float, busy: float, ticks: int = 20) -> Evidence:
-    return seen(((finished, 5.0 * busy, 5.0),) * ticks)
 
 
 def test_a_rise_that_finishes_no_more_jobs_halves_the_pods() -> None:
@@ -116,118 +69,6 @@ def test_the_most_pods_late_with_slow_jobs_try_fewer() -> None:
     for calm in ({"oldest_age_s": 20.0}, {"wish": 11}, {"service_s": 2.5}):
         assert learn_guard(Guard(), seen(SLOW), replace(worried, **calm))[0] == Guard()
     assert learn_guard(Guard(), seen(SLOW[:6]), worried)[0] == Guard()
-
-
-@pytest.mark.parametrize(("busy", "settled"), [(80.0, True), (90.0, False)])
-def test_fewer_pods_are_measured_once_the_others_are_gone(busy: float, settled: bool) -> None:
-    began = at(GuardMode.DOWN, settled_s=None, since_s=AT_S - 10.0)
-
-    guard, evidence = learn_guard(began, seen(FLAT), scene(busy=busy))
-
-    assert (guard.settled_s == AT_S) == settled
-    assert evidence.ticks == ()
-    assert learn_guard(began, seen(FLAT), scene(30.0, busy=busy))[0].settled_s is not None
-
-
-@pytest.mark.parametrize(("busy", "settled"), [(37.0, True), (36.0, False)])
-def test_more_pods_are_measured_once_they_run(busy: float, settled: bool) -> None:
-    began = at(GuardMode.UP, settled_s=None, since_s=AT_S - 10.0)
-
-    guard, _ = learn_guard(began, seen(()), scene(busy=busy))
-
-    assert (guard.settled_s == AT_S) == settled
-    assert learn_guard(began, seen(()), scene(60.0, busy=busy))[0].settled_s is not None
-
-
-def test_what_is_measured_before_completions_follow_does_not_count() -> None:
-    guard = at(GuardMode.DOWN, settled_s=AT_S - 3.0)
-
-    assert learn_guard(guard, seen(FLAT), SCENE) == (guard, seen(()))
-
-
-def test_a_trial_goes_on_until_it_is_long_and_sure_enough() -> None:
-    guard = at(GuardMode.DOWN)
-
-    for ticks in (3, 4):
-        evidence = measured(1.0, 20.0, ticks)
-        assert learn_guard(guard, evidence, SCENE) == (guard, evidence)
-    assert learn_guard(guard, measured(1.0, 20.0, 24), SCENE)[0] != guard
-
-
-def test_half_the_pods_that_finish_half_were_a_false_alarm_and_silence_doubles() -> None:
-    guard = at(GuardMode.DOWN, first=True)
-    half = measured(15.0, 20.0)
-
-    once, _ = learn_guard(guard, half, SCENE)
-    fourth, _ = learn_guard(replace(guard, alarms=3), half, SCENE)
-
-    assert once == Guard(alarms=1, silent_until_s=AT_S + 300.0)
-    assert fourth == Guard(alarms=4, silent_until_s=AT_S + 1200.0)
-
-
-def test_a_first_step_after_which_as_many_slots_are_busy_proves_nothing() -> None:
-    guard, _ = learn_guard(at(GuardMode.DOWN, first=True), measured(30.0, 40.0, 24), SCENE)
-
-    assert guard.mode is GuardMode.FREE
-
-
-def test_half_the_pods_that_finish_as_much_go_on_down_to_the_knee() -> None:
-    guard = at(GuardMode.DOWN, first=True)
-
-    down, evidence = learn_guard(guard, measured(30.0, 20.0), SCENE)
-
-    assert (down.mode, down.cap, down.before, down.first) == (GuardMode.DOWN, 6, 20, False)
-    assert down.settled_s is None
-    assert evidence.ticks == ()
-
-
-def test_a_later_step_down_that_finishes_fewer_goes_back_and_rests() -> None:
-    guard, _ = learn_guard(at(GuardMode.DOWN), measured(15.0, 20.0), SCENE)
-
-    assert (guard.mode, guard.cap) == (GuardMode.HOLD, 40)
-
-
-def test_steps_down_end_at_the_knee_and_at_the_fewest() -> None:
-    slowed = measured(30.0, 16.0)
-
-    knee, _ = learn_guard(at(GuardMode.DOWN, cap=4), slowed, SCENE)
-    fewest, _ = learn_guard(at(GuardMode.DOWN, cap=4), slowed, scene(fewest=4))
-
-    assert (knee.mode, knee.cap) == (GuardMode.HOLD, 4)
-    assert (fewest.mode, fewest.cap) == (GuardMode.HOLD, 4)
-
-
-def test_while_jobs_run_at_full_speed_seven_tenths_are_tried_next() -> None:
-    guard, _ = learn_guard(at(GuardMode.DOWN), measured(30.0, 12.0), SCENE)
-
-    assert (guard.mode, guard.cap) == (GuardMode.DOWN, 14)
-
-
-def test_more_pods_that_finish_more_are_doubled_and_then_set_free() -> None:
-    up = at(GuardMode.UP, base=Tally(finished=600.0, busy_s=2000.0, seconds=100.0), before=7)
-    more = measured(60.0, 40.0)
-
-    doubled, _ = learn_guard(up, more, SCENE)
-
-    assert (doubled.mode, doubled.cap, doubled.streak) == (GuardMode.UP, 20, 1)
-    assert learn_guard(replace(up, streak=1), more, SCENE)[0] == Guard()
-
-
-def test_more_pods_that_finish_no_more_go_back_and_wait_longer() -> None:
-    up = at(GuardMode.UP, base=Tally(finished=600.0, busy_s=2000.0, seconds=100.0), before=7)
-
-    guard, _ = learn_guard(up, measured(30.0, 40.0), SCENE)
-
-    assert (guard.mode, guard.cap, guard.failed) == (GuardMode.HOLD, 7, 1)
-    assert guard.wait_s == 120.0
-
-
-def test_where_slots_stay_free_a_trial_down_rests_and_one_up_ends_the_cap() -> None:
-    down, up = at(GuardMode.DOWN), at(GuardMode.UP)
-
-    assert learn_guard(down, seen(()), SCENE)[0] == down
-    assert learn_guard(down, seen(()), scene(150.0))[0].mode is GuardMode.HOLD
-    assert learn_guard(up, seen(()), scene(150.0))[0] == Guard()
 
 
 def test_a_rest_ends_with_a_try_of_more() -> None:

@@ -24,17 +24,17 @@ from queueworker_operator.decision.trial import (
     fewer_pods,
     free,
     proceed,
+    try_more,
 )
 
 _SATURATED_BELOW = 0.35
-_CERTAINTY = 2.0
+_CERTAINTY = 2.5
 _SOMETHING_ELSE_BELOW = -1.0
 _FEWEST_JOBS = 60
 _FEWEST_PODS = 3.5
 _RISE = 1.3
 _FIRST_SHARE = 0.5
 _WORTH_SHARE = 0.75
-_UP_SHARE = 1.4
 _LATE_JOBS_SLOWED = 1.5
 _UNBOUND_S = 180.0
 _FASTER = 1.12
@@ -125,9 +125,7 @@ def _next_trial(guard: Guard, measured: Tally, scene: Scene) -> Guard:
         cap = fewer_pods(guard.cap, measured, scene, DOWN_SHARE)
         if cap < guard.cap:
             return begin(guard, GuardMode.DOWN, cap, scene.at_s)
-    share = 2.0 if guard.streak else _UP_SHARE
-    cap = min(max(math.ceil(share * guard.cap - 1e-9), guard.cap + 1), scene.most)
-    return begin(guard, GuardMode.UP, cap, scene.at_s)
+    return try_more(guard, scene)
 
 
 def _runs_faster(guard: Guard, recent: Tally, scene: Scene) -> bool:

@@ -9,6 +9,9 @@ from queueworker_operator.decision.state import Evidence, Guard, GuardMode, Tall
 _SPARE_OVER_KNEE = 1.25
 _ABOVE_KNEE_SLOWED = 1.15
 DOWN_SHARE = 0.7
+_UP_SHARE = 1.4
+_FULL_SPEED_JOBS = 40
+_CLEAR = 2.0
 _SECOND_DOWN_SHARE = 0.3
 _DOWN_HARMS = 0.25
 _FIRST_DOWN_HARMS = 0.3
@@ -19,7 +22,7 @@ _FIRST_ERROR_WANTED = 0.3
 _SMALLEST_CHANGE = 0.1
 _SILENCE_S = 300.0
 _MOST_DOUBLINGS = 2
-_LONGEST_WAIT_S = 240.0
+_LONGEST_WAIT_S = 180.0
 _LONGEST_S = 1800.0
 
 Step = tuple[Guard, Evidence]
@@ -87,6 +90,8 @@ def proceed(guard: Guard, evidence: Evidence, scene: Scene) -> Step:
     found = compare(guard, measured, scene.dispersion)
     wanted = _FIRST_ERROR_WANTED if guard.first else _ERROR_WANTED
     unsure = found.error > wanted and measured.seconds < scene.longest_s
+    if _is_clear(guard, scene, measured, found):
+        unsure = False
     if measured.seconds < scene.window_s or unsure:
         return guard, evidence
     return _judged(guard, scene, measured, found), without_ticks(evidence)
@@ -139,6 +144,26 @@ def fewer_pods(cap: int, measured: Tally, scene: Scene, share: float) -> int:
     return min(pods, cap)
 
 
+def try_more(guard: Guard, scene: Scene) -> Guard:
+    """Begin a trial of more pods; after a first one that helped, of twice as many."""
+    share = 2.0 if guard.streak else _UP_SHARE
+    cap = min(max(math.ceil(share * guard.cap - 1e-9), guard.cap + 1), scene.most)
+    return begin(replace(guard, before=guard.cap), GuardMode.UP, cap, scene.at_s)
+
+
+def _is_clear(guard: Guard, scene: Scene, measured: Tally, found: Comparison) -> bool:
+    """Tell whether a trial need not be measured longer."""
+    if guard.mode is GuardMode.UP:
+        return found.elasticity - _CLEAR * found.error > _UP_HELPS
+    return not guard.first and _at_full_speed(measured, scene)
+
+
+def _at_full_speed(measured: Tally, scene: Scene) -> bool:
+    """Tell whether jobs run as fast as they ever did: no bottleneck is seen any more."""
+    enough = measured.finished >= _FULL_SPEED_JOBS * scene.dispersion
+    return enough and measured.service_s <= _ABOVE_KNEE_SLOWED * scene.fastest_s
+
+
 def _settled(guard: Guard, scene: Scene) -> bool:
     """Tell whether as many slots are busy as the cap says, or that was waited for long enough."""
     slots, waited_s = guard.cap * scene.slots, scene.at_s - guard.since_s
@@ -165,6 +190,8 @@ def _is_false_alarm(found: Comparison) -> bool:
 
 def _judge_fewer(guard: Guard, scene: Scene, measured: Tally, found: Comparison) -> Guard:
     """Take a step down that cost next to nothing, and try the next; else go back and rest."""
+    if not guard.first and _at_full_speed(measured, scene):
+        return try_more(replace(guard, base=measured, failed=0), scene)
     harmed = found.elasticity - found.error > _DOWN_HARMS or found.error > _LARGEST_ERROR
     if harmed and not guard.first and found.change >= _SMALLEST_CHANGE:
         return begin(guard, GuardMode.HOLD, min(guard.before, scene.most), scene.at_s)
@@ -179,7 +206,7 @@ def _judge_fewer(guard: Guard, scene: Scene, measured: Tally, found: Comparison)
 
 def _judge_more(guard: Guard, scene: Scene, measured: Tally, found: Comparison) -> Guard:
     """Go on while more pods finish more jobs; twice in a row means that the bottleneck is gone."""
-    if found.elasticity <= _UP_HELPS:
+    if found.elasticity - found.error / 2 <= _UP_HELPS:
         wait_s = min(2 * guard.wait_s, _LONGEST_WAIT_S)
         back = replace(guard, streak=0, failed=guard.failed + 1, wait_s=wait_s)
         return begin(back, GuardMode.HOLD, guard.before, scene.at_s)
