@@ -69,7 +69,9 @@ def test_the_pod_tells_its_name_is_ready_soon_and_may_finish_its_jobs(
     pod = named(objects_of(MAIL), "Deployment")["spec"]["template"]["spec"]
     given = variables(container)
 
-    assert given["QUEUEWORKER_POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    for part in ("name", "namespace", "uid"):
+        field = {"fieldRef": {"fieldPath": f"metadata.{part}"}}
+        assert given[f"QUEUEWORKER_POD_{part.upper()}"] == field
     assert container["readinessProbe"]["periodSeconds"] == 1
     assert pod["terminationGracePeriodSeconds"] > int(given["QUEUEWORKER_GRACE_S"])
 

@@ -16,7 +16,7 @@ from queueworker_operator.kube.api import DELETION_COST
 CONVERGED_WITHIN_S = 10.0
 REGISTER = """
     SELECT queueworker.register_worker(
-      gen_random_uuid(), %s, 'mail', 'node', '1', ARRAY['mail'], ARRAY['send'], 10, 3600)
+      gen_random_uuid(), %s, %s, 'node', '1', ARRAY['mail'], ARRAY['send'], 10, 3600)
 """
 ANSWER = """
     CREATE FUNCTION answer() RETURNS trigger LANGUAGE plpgsql AS
@@ -61,7 +61,7 @@ class Scene:
         place.apply(deployment(replicas=2), self.operated.secret, queue_worker(replicas=2))
         for name in PODS:
             place.add_pod(pod(name))
-            conn.execute(REGISTER, (name,))
+            conn.execute(REGISTER, (name, place.namespace))
         # Younger rows may be of a container that was restarted: they are left alone.
         conn.execute("UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'")
         operator = self.operated.start(**environ)

@@ -12,7 +12,7 @@ MOST = 4
 CONVERGED_WITHIN_S = 10.0
 REGISTER = """
     SELECT queueworker.register_worker(
-      gen_random_uuid(), %s, 'mail', 'node', '1', ARRAY['mail'], ARRAY['send'], 10, 3600)
+      gen_random_uuid(), %s, %s, 'node', '1', ARRAY['mail'], ARRAY['send'], 10, 3600)
 """
 WORKERS = "SELECT count(*) FROM queueworker.worker"
 
@@ -23,7 +23,7 @@ def test_row_44_the_lease_of_an_evicted_pod_ends_as_the_pod_does(operated: Opera
     place.apply(operated.secret, deployment(replicas=1), queue_worker(minReplicas=1))
     place.add_pod(pod("mail-worker-a"))
     operated.enqueue(1)
-    operated.conn.execute(REGISTER, ("mail-worker-a",))
+    operated.conn.execute(REGISTER, ("mail-worker-a", place.namespace))
     operated.conn.execute(
         "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
     )

@@ -418,8 +418,9 @@ def test_the_lease_of_a_dead_pod_is_ended_at_once(
     place.add_pod(pod("mail-worker-a"))
     enqueue(conn, 1)
     conn.execute(
-        "SELECT queueworker.register_worker(gen_random_uuid(), 'mail-worker-a', 'mail', 'node', "
-        "'1', ARRAY['mail'], ARRAY['send'], 10, 3600)"
+        "SELECT queueworker.register_worker(gen_random_uuid(), 'mail-worker-a', %s, 'node', "
+        "'1', ARRAY['mail'], ARRAY['send'], 10, 3600)",
+        (place.namespace,),
     )
     # younger rows may be of a container that was restarted: they are left alone
     conn.execute("UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_31_operator_killed import PODS, WORKERS, Scene
+from tests.faults.test_31_operator_killed import REGISTER as REGISTER_OURS
 from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer, run_api_server
-from tests.support.mail import Place, pod
+from tests.support.mail import Place, deployment, pod, queue_worker
 from tests.support.operator_bench import OperatorBench, operator_bench
 from tests.support.operator_process import grant
 from tests.support.waiting import wait_until
@@ -17,6 +18,11 @@ REGISTER = """
     SELECT queueworker.register_worker(
       gen_random_uuid(), %s, 'victim', 'node', '1', ARRAY[%s], ARRAY['send'], 10, 3600)
 """
+OF_THEM = """
+    SELECT pod, drain FROM queueworker.worker WHERE namespace <> %s ORDER BY pod
+"""
+OURS = "SELECT pod FROM queueworker.worker WHERE namespace = %s"
+WIDE = {"QUEUEWORKER_OPERATOR_ALL_NAMESPACES": "true"}
 OTHERS = {"same-queue": "mail", "other-queue": "reports", "with-a-pod": "mail"}
 
 
@@ -46,10 +52,7 @@ def test_workers_of_other_deployments_queues_and_namespaces_are_left_alone(
         bench.conn.execute("SELECT queueworker.ensure_queue(%s)", (queue,))
         bench.conn.execute(REGISTER, (name, queue))
     scene = Scene(bench)
-    scene.begin(
-        QUEUEWORKER_OPERATOR_ALL_NAMESPACES="true",
-        QUEUEWORKER_OPERATOR_LEADER_NAMESPACE=bench.place.namespace,
-    )
+    scene.begin(**WIDE, QUEUEWORKER_OPERATOR_LEADER_NAMESPACE=bench.place.namespace)
 
     bench.ask(1)
     bench.await_replicas(1)
@@ -64,3 +67,31 @@ def test_workers_of_other_deployments_queues_and_namespaces_are_left_alone(
 
     left = dict(bench.conn.execute(WORKERS).fetchall())
     assert left == dict.fromkeys([*OTHERS, *(name for name in PODS if name != gone)], False)
+
+
+def test_a_pod_that_takes_the_name_of_another_namespaces_pod_can_do_its_worker_nothing(
+    bench: OperatorBench,
+) -> None:
+    """Both teams' workers serve one queue; of theirs one tells its namespace and one does not."""
+    theirs = Place(server=bench.place.server, namespace="theirs")
+    theirs.server.kubectl("create", "namespace", "theirs")
+    theirs.apply(deployment(replicas=2), bench.secret, queue_worker(queues=["reports"], replicas=2))
+    for name, told in zip(PODS, ("theirs", ""), strict=True):
+        theirs.add_pod(pod(name))
+        bench.conn.execute(REGISTER_OURS, (name, told))
+    scene, ours = Scene(bench), bench.place.namespace
+    scene.begin(**WIDE, QUEUEWORKER_OPERATOR_LEADER_NAMESPACE=ours)
+    theirs.await_told("Ready")
+
+    bench.ask(1)
+    bench.await_replicas(1)
+    for name in PODS:
+        scene.remove(name)
+
+    wait_until(
+        lambda: bench.conn.execute(OURS, (ours,)).fetchall() == [],
+        within_s=10,
+        what="the leases of our pods end",
+    )
+    assert bench.conn.execute(OF_THEM, (ours,)).fetchall() == [(name, False) for name in PODS]
+    assert theirs.replicas() == 2

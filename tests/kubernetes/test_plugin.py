@@ -21,7 +21,7 @@ from queueworker_operator.plugin import main
 
 Output = pytest.CaptureFixture[str]
 REGISTER = (
-    "SELECT queueworker.register_worker(%s, %s, 'shop', 'n', 'v', ARRAY['mail'], ARRAY['a'], 4, 60)"
+    "SELECT queueworker.register_worker(%s, %s, %s, 'n', 'v', ARRAY['mail'], ARRAY['a'], 4, 60)"
 )
 
 
@@ -42,7 +42,7 @@ def flags(place: Place) -> list[str]:
 def test_get_shows_the_deployment_its_pods_and_what_their_workers_hold(
     place: Place, conn: Connection, capsys: Output
 ) -> None:
-    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-a"))
+    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-a", place.namespace))
     conn.execute("UPDATE queueworker.worker SET busy = 3, held = 2, drain = true")
 
     assert main(["get", *flags(place)]) == 0

@@ -15,7 +15,7 @@ from queueworker_operator.plugin import main
 
 Output = pytest.CaptureFixture[str]
 REGISTER = (
-    "SELECT queueworker.register_worker(%s, %s, 'shop', 'n', 'v', ARRAY['mail'], ARRAY['a'], 4, 60)"
+    "SELECT queueworker.register_worker(%s, %s, %s, 'n', 'v', ARRAY['mail'], ARRAY['a'], 4, 60)"
 )
 BURY = """
 INSERT INTO queueworker.dead_job (id, queue_id, lane_id, attempt, max_attempts, crash_count, kind, error,
@@ -102,8 +102,8 @@ def test_resume_without_a_note_is_auto(place: Place, capsys: Output) -> None:
 def test_drain_sets_the_flag_of_the_pods_worker_alone_and_undo_takes_it_back(
     place: Place, conn: Connection, capsys: Output
 ) -> None:
-    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-a"))
-    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-b"))
+    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-a", place.namespace))
+    conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-b", place.namespace))
     conn.execute("UPDATE queueworker.worker SET busy = 1 WHERE pod = 'mail-worker-a'")
 
     assert run(place, "drain", "pod/mail-worker-a") == 0

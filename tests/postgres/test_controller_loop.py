@@ -269,7 +269,7 @@ def test_idle_pods_go_first_and_a_busy_one_is_never_ended(dsn: str) -> None:
             blocked = await reports.until(lambda report: Fact.SCALE_IN_BLOCKED in report.facts)
             busy[0].busy = 0
             loop.assign(assigned(target, fixed(2)))
-            still = sorted(target.pods())
+            still = sorted(pod.name for pod in target.pods())
 
         assert idle_went_first
         assert target.ended_busy == []

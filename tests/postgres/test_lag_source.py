@@ -15,6 +15,7 @@ import pytest
 from tests.support.fault_proxy import GOOD, FaultProxy, Plan, socket_of, through
 from tests.support.loops import enqueue, execute
 from tests.support.postgres import CANARY, FAST
+from tests.support.targets import pod_id
 
 from queueworker import embedded
 from queueworker.schema import migrate
@@ -214,7 +215,7 @@ def test_a_role_without_the_grant_names_the_remedy_and_one_with_it_reads(dsn: st
                 await source.tend(["mail"])
                 await source.workers(["mail"])
                 await source.set_drain([str(uuid4())], drain=True)
-                await source.end_lease(["nobody"])
+                await source.end_lease([pod_id("nobody")], shared=True)
                 await source.record_decision("default/mail", {})
                 await source.decisions("default/mail", 1)
                 await source.save_states({"default/mail": {}})

@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 import psycopg
 
 from queueworker.store import Store, WorkerLoad, WorkerRow
-from queueworker_operator.decision.model import Replicas
+from queueworker_operator.decision.model import PodId, Replicas
 from queueworker_operator.errors import TargetConflict
 
 TTL_S = 15.0
+NAMESPACE = "default"
 RENEW_EVERY_S = 0.05
 
 Answer = TypeVar("Answer")
@@ -42,7 +43,13 @@ class PodTarget:
     """The state machine. `writes` are the sizes asked for, `ended_busy` the pods killed at work."""
 
     def __init__(
-        self, dsn: str, queues: tuple[str, ...], *, slots: int = 4, start_up_s: float = 0.0
+        self,
+        dsn: str,
+        queues: tuple[str, ...],
+        *,
+        slots: int = 4,
+        start_up_s: float = 0.0,
+        namespace: str = NAMESPACE,
     ) -> None:
         self.pods_by_name: dict[str, Pod] = {}
         self.writes: list[tuple[float, int]] = []
@@ -54,6 +61,7 @@ class PodTarget:
         self._dsn = dsn
         self._queues = queues
         self._slots = slots
+        self._namespace = namespace
         self._start_up_s = start_up_s
         self._desired = 0
         self._gone: list[str] = []
@@ -101,12 +109,12 @@ class PodTarget:
     def stamp(self) -> object:
         return object()
 
-    def pods(self) -> Collection[str]:
-        return [pod.name for pod in self._live()]
+    def pods(self) -> Collection[PodId]:
+        return [pod_id(pod.name, self._namespace) for pod in self._live()]
 
-    def take_gone(self) -> tuple[str, ...]:
+    def take_gone(self) -> tuple[PodId, ...]:
         gone, self._gone = tuple(self._gone), []
-        return gone
+        return tuple(pod_id(name, self._namespace) for name in gone)
 
     def grace_s(self) -> float:
         return 30.0
@@ -192,7 +200,7 @@ class PodTarget:
         return WorkerRow(
             id=pod.worker_id,
             pod=pod.name,
-            namespace="default",
+            namespace=self._namespace,
             node="node",
             version="test",
             queues=self._queues,
@@ -204,3 +212,8 @@ class PodTarget:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def pod_id(name: str, namespace: str = NAMESPACE) -> PodId:
+    """Name one of these pods; they have no UID."""
+    return PodId(namespace=namespace, name=name)

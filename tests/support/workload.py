@@ -138,4 +138,5 @@ def _environment(workload: Workload) -> list[Resource]:
             "name": "QUEUEWORKER_POD_NAMESPACE",
             "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
         },
+        {"name": "QUEUEWORKER_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
     ]

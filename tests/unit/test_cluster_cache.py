@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from queueworker_operator.decision.model import PodId
 from queueworker_operator.errors import TargetUnavailable
 from queueworker_operator.kube import Client, Credentials
 from queueworker_operator.target.cache import ClusterCache
@@ -97,7 +98,7 @@ def test_ready_starting_and_terminating_pods_are_told_apart(
     assert replicas is not None
     assert (replicas.current, replicas.ready, replicas.draining) == (3, 1, 1)
     assert replicas.starting_ages_s == (10.0,)
-    assert sorted(target.pods()) == ["ready", "starting"]
+    assert sorted(pod.name for pod in target.pods()) == ["ready", "starting"]
 
 
 def test_a_start_up_is_counted_once_and_only_when_it_was_seen(
@@ -155,7 +156,9 @@ def test_dead_vanished_and_restarted_pods_are_gone_once(
     cache.drop_pod(("shop", "vanished"))
     cache.put_pod(pod("restarted", 2, status={"containerStatuses": [{"restartCount": 1}]}))
 
-    assert sorted(target.take_gone()) == ["failed", "restarted", "vanished"]
+    gone = sorted(target.take_gone(), key=lambda one: one.name)
+    names = ("failed", "restarted", "vanished")
+    assert gone == [PodId(namespace="shop", name=name, uid=f"uid-{name}") for name in names]
     assert target.take_gone() == ()
 
 
@@ -183,7 +186,7 @@ def test_a_killed_container_is_gone_before_it_is_restarted(
     restarted = {"restartCount": 1, "state": {"running": {}}}
 
     cache.put_pod(pod("killed", 2, status={"containerStatuses": [dead]}))
-    assert target.take_gone() == ("killed",)
+    assert [one.name for one in target.take_gone()] == ["killed"]
     cache.put_pod(pod("killed", 3, status={"containerStatuses": [restarted]}))
 
     assert target.take_gone() == ()  # its new worker's lease must not end

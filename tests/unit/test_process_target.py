@@ -35,7 +35,7 @@ def target_of(script: str, folder: Path, *, grace_s: float = 10.0) -> ProcessTar
         environment = {**os.environ, "QUEUEWORKER_POD_NAME": pod}
         return Command(words=(sys.executable, "-c", script), environment=environment, folder=folder)
 
-    return ProcessTarget("mail", command, grace_s=grace_s, logs=folder)
+    return ProcessTarget("shop", "mail", command, grace_s=grace_s, logs=folder)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -61,6 +61,14 @@ def ready(target: ProcessTarget) -> int:
     return replicas.ready
 
 
+def names(target: ProcessTarget) -> list[str]:
+    return [pod.name for pod in target.pods()]
+
+
+def gone(target: ProcessTarget) -> tuple[str, ...]:
+    return tuple(pod.name for pod in target.take_gone())
+
+
 def test_pods_become_ready_when_their_worker_says_so(tmp_path: Path) -> None:
     async def story(target: ProcessTarget) -> None:
         await target.scale(3)
@@ -73,7 +81,7 @@ def test_pods_become_ready_when_their_worker_says_so(tmp_path: Path) -> None:
         assert (before.current, before.ready, len(before.starting_ages_s)) == (3, 0, 3)
         assert (after.current, after.starting_ages_s, after.start_up_count) == (3, (), 3)
         assert 0 < after.start_up_sum_s < 3 * DEADLINE_S
-        assert len(set(target.pods())) == 3
+        assert len(set(names(target))) == 3
 
     run(story, target_of(WORKER, tmp_path))
 
@@ -81,7 +89,7 @@ def test_pods_become_ready_when_their_worker_says_so(tmp_path: Path) -> None:
 def test_a_pod_that_says_nothing_stays_starting(tmp_path: Path) -> None:
     async def story(target: ProcessTarget) -> None:
         await target.scale(1)
-        (pod,) = target.pods()
+        (pod,) = names(target)
         await until(lambda: "starting" in read_log(tmp_path, pod))
 
         assert ready(target) == 0
@@ -98,14 +106,14 @@ def test_scaling_in_ends_the_preferred_pods_first(tmp_path: Path) -> None:
     async def story(target: ProcessTarget) -> None:
         await target.scale(3)
         await until(lambda: ready(target) == 3)
-        victim, *others = target.pods()
+        victim, *others = names(target)
         await target.prefer([victim])
         await target.scale(2)
 
-        assert set(target.pods()) == set(others)
+        assert set(names(target)) == set(others)
         await until(lambda: target.processes() == 2)
-        assert target.take_gone() == (victim,)
-        assert target.take_gone() == ()
+        assert gone(target) == (victim,)
+        assert gone(target) == ()
 
     run(story, target_of(WORKER, tmp_path))
 
@@ -114,12 +122,12 @@ def test_scaling_in_ends_a_pod_that_is_not_ready_before_a_preferred_one(tmp_path
     async def story(target: ProcessTarget) -> None:
         await target.scale(1)
         await until(lambda: ready(target) == 1)
-        (old,) = target.pods()
+        (old,) = names(target)
         await target.scale(2)
         await target.prefer([old])
         await target.scale(1)
 
-        assert list(target.pods()) == [old]
+        assert list(names(target)) == [old]
 
     run(story, target_of(WORKER, tmp_path))
 
@@ -142,14 +150,14 @@ def test_a_crashed_pod_is_replaced_under_a_new_name_after_a_delay(
 ) -> None:
     async def story(target: ProcessTarget) -> None:
         await target.scale(1)
-        (first,) = target.pods()
-        await until(lambda: first not in target.pods())
+        (first,) = names(target)
+        await until(lambda: first not in names(target))
         crashed_s = time.monotonic()
-        (second,) = target.pods()
-        await until(lambda: second not in target.pods())
+        (second,) = names(target)
+        await until(lambda: second not in names(target))
 
         assert time.monotonic() - crashed_s >= 1.0
-        assert target.take_gone() == (first, second)
+        assert gone(target) == (first, second)
         assert f"pod {first} exited with 3: no such queue" in caplog.text
 
     run(story, target_of(CRASHING, tmp_path))
@@ -161,11 +169,11 @@ def test_a_killed_pod_is_named_among_the_gone_and_replaced(tmp_path: Path) -> No
     async def story(target: ProcessTarget) -> None:
         await target.scale(1)
         await until(lambda: ready(target) == 1)
-        (victim,) = target.pods()
+        (victim,) = names(target)
         os.kill(int(read_log(tmp_path, victim).split()[1]), 9)
-        await until(lambda: target.take_gone() == (victim,))
+        await until(lambda: gone(target) == (victim,))
 
-        assert len(target.pods()) == 1
+        assert len(names(target)) == 1
 
     run(story, target_of(pid_script, tmp_path))
 
@@ -178,11 +186,11 @@ def test_a_missing_command_is_a_crash_with_its_cause(
 
     async def story(target: ProcessTarget) -> None:
         await target.scale(1)
-        await until(lambda: target.take_gone() != ())
+        await until(lambda: gone(target) != ())
 
         assert "did not start: no-such-command: No such file or directory" in caplog.text
 
-    run(story, ProcessTarget("mail", command, grace_s=1.0, logs=tmp_path))
+    run(story, ProcessTarget("shop", "mail", command, grace_s=1.0, logs=tmp_path))
 
 
 def test_worker_seconds_count_each_pod_from_creation_to_exit(tmp_path: Path) -> None:

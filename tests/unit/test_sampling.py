@@ -8,7 +8,7 @@ from tests.support.lags import lag
 from queueworker_operator.controller.ports import Reading
 from queueworker_operator.controller.sampling import is_due, sampled
 from queueworker_operator.controller.watch import Assignment, Watch
-from queueworker_operator.decision.model import Policy, Replicas, Sample
+from queueworker_operator.decision.model import PodId, Policy, Replicas, Sample
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
 from queueworker_operator.lag import Lags, QueueLag
 from queueworker_operator.lag.sample import empty
@@ -21,13 +21,13 @@ class Nothing:
     def read(self) -> Replicas | None:
         return None
 
-    def pods(self) -> Collection[str]:
+    def pods(self) -> Collection[PodId]:
         return ()
 
     def stamp(self) -> object:
         return object()
 
-    def take_gone(self) -> tuple[str, ...]:
+    def take_gone(self) -> tuple[PodId, ...]:
         return ()
 
     def grace_s(self) -> float:

@@ -24,6 +24,7 @@ def test_every_variable_is_read() -> None:
             "QUEUEWORKER_LEASE_TTL_S": "3",
             "QUEUEWORKER_POLL_S": "0.2",
             "QUEUEWORKER_POD_NAME": "mail-1",
+            "QUEUEWORKER_POD_UID": "5f0c",
             "QUEUEWORKER_POD_NAMESPACE": "prod",
             "QUEUEWORKER_NODE_NAME": "node-1",
             "QUEUEWORKER_LOG_FORMAT": "json",
@@ -37,6 +38,7 @@ def test_every_variable_is_read() -> None:
     assert settings.queues == (QueueShare(name="mail", weight=3), QueueShare(name="reports"))
     assert (settings.concurrency, settings.port, settings.poll_s) == (4, 0, 0.2)
     assert (settings.pod, settings.namespace, settings.node) == ("mail-1", "prod", "node-1")
+    assert settings.pod_uid == "5f0c"
     assert settings.log_format is LogFormat.JSON
 
 

@@ -61,6 +61,7 @@ class Settings:
     poll_s: float = 1.0
     pod: str = ""
     namespace: str = ""
+    pod_uid: str = ""
     node: str = ""
     log_format: LogFormat = LogFormat.TEXT
 
@@ -85,6 +86,7 @@ class Settings:
             poll_s=_seconds(env, "QUEUEWORKER_POLL_S", 1.0, (0.01, 60.0)),
             pod=env.get("QUEUEWORKER_POD_NAME", ""),
             namespace=env.get("QUEUEWORKER_POD_NAMESPACE", ""),
+            pod_uid=env.get("QUEUEWORKER_POD_UID", ""),
             node=env.get("QUEUEWORKER_NODE_NAME", ""),
             log_format=_log_format(env.get("QUEUEWORKER_LOG_FORMAT", "") or "text"),
         )

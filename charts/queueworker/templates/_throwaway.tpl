@@ -157,6 +157,8 @@ spec:
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
             - name: QUEUEWORKER_POD_NAMESPACE
               valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+            - name: QUEUEWORKER_POD_UID
+              valueFrom: {fieldRef: {fieldPath: metadata.uid}}
             - name: QUEUEWORKER_GRACE_S
               value: "20"
           ports:

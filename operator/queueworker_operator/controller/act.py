@@ -1,14 +1,14 @@
 """Bring the target to what was decided: out at once, in through drains."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from queueworker_operator.controller import scale_in
 from queueworker_operator.controller.ports import Ports, fact_of
 from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.watch import Watch
-from queueworker_operator.decision.model import Mode
+from queueworker_operator.decision.model import Mode, PodId
 from queueworker_operator.decision.scale_in import PodLoad
 from queueworker_operator.errors import (
     GrantMissing,
@@ -17,6 +17,7 @@ from queueworker_operator.errors import (
     TargetUnavailable,
 )
 from queueworker_operator.lag import QueueLag, WorkerState
+from queueworker_operator.lag.pods import rows_of
 from queueworker_operator.report import Fact
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Action:
         # Asked for and never created (a quota): these go first, and nobody drains for them.
         unborn = min(wanted, max(0, self.verdict.replicas.current - len(pods)))
         try:
-            loads = await self._loads() if wanted else ()
+            loads = await self._loads(pods) if wanted else ()
         except GrantMissing as exc:
             await self._scale_without_drain(exc)
             return
@@ -74,7 +75,7 @@ class Action:
             scale_in.Scene(
                 now_s=now_s,
                 wanted=wanted - unborn,
-                pods=pods,
+                pods=tuple(pod.name for pod in pods),
                 loads=loads,
                 starting=len(self.verdict.replicas.starting_ages_s),
                 patience_s=self._patience_s(),
@@ -167,10 +168,10 @@ class Action:
         if self.watch.adopted:
             return
         if any(lag.draining_workers for lag in self.lags):
-            rows = await self.ports.source.workers(self.watch.assignment.queues)
             pods, replicas = tuple(self.watch.assignment.target.pods()), self.verdict.replicas
+            rows = await self._rows(pods)
             found = scale_in.Found(
-                pods=pods,
+                pods=tuple(pod.name for pod in pods),
                 ending=0 if replicas.rollout else max(0, len(pods) - replicas.current),
                 loads=tuple(map(load_of, rows)),
                 drained=frozenset(row.worker_id for row in rows if row.drain),
@@ -178,9 +179,13 @@ class Action:
             self.watch.scale_in = self.watch.scale_in.adopt(found, self.ports.clock())
         self.watch.adopted = True
 
-    async def _loads(self) -> tuple[PodLoad, ...]:
+    async def _loads(self, pods: Collection[PodId]) -> tuple[PodLoad, ...]:
+        return tuple(map(load_of, await self._rows(pods)))
+
+    async def _rows(self, pods: Collection[PodId]) -> Sequence[WorkerState]:
+        """Read the workers of these pods: the database may have those of namesakes, too."""
         rows = await self.ports.source.workers(self.watch.assignment.queues)
-        return tuple(map(load_of, rows))
+        return rows_of(rows, pods, shared=self.watch.shared)
 
     def _patience_s(self) -> float:
         settings = self.ports.settings

@@ -105,6 +105,7 @@ class DatabaseLoop:
         self._woken.clear()
         reading = await self._read()
         watches = tuple(self._watches.values())
+        note_shared(watches)
         self._wrote = False
         await self._step_all(to_step(self._ports, watches, reading), reading)
         if self._wrote:
@@ -211,3 +212,10 @@ class DatabaseLoop:
         for key in self._watches:
             self._ports.metrics.forget(key)
         await self._ports.source.close()
+
+
+def note_shared(watches: Sequence[Watch]) -> None:
+    """Tell each whether QueueWorkers of other namespaces have their workers in the same database."""
+    places = {watch.assignment.key.partition("/")[0] for watch in watches}
+    for watch in watches:
+        watch.shared = len(places) > 1

@@ -185,7 +185,8 @@ def blocked(scene: Scene, victims: int, spared: Mapping[str, float], unmatched: 
     if unmatched:
         return (
             f"{unmatched} Ready pods have no worker row, so they cannot be drained: set "
-            "QUEUEWORKER_POD_NAME from metadata.name in the pod template"
+            "QUEUEWORKER_POD_NAME from metadata.name and QUEUEWORKER_POD_NAMESPACE from "
+            "metadata.namespace in the pod template"
         )
     if spared:
         return (

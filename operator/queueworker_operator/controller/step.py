@@ -148,12 +148,13 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
     now_s = ports.clock()
     watch.note_gone(gone, now_s)
     # Asked again later: a pod that lives by then has restarted its container; spare its new worker.
-    alive = frozenset(watch.assignment.target.pods()).difference(gone)
-    pods = tuple(pod for pod in watch.gone_by(now_s) if pod not in alive)
+    living = (pod for pod in watch.assignment.target.pods() if pod not in gone)
+    names = frozenset(pod.name for pod in living)
+    pods = tuple(pod for pod in watch.gone_by(now_s) if pod.name not in names)
     if not pods:
         return
     try:
-        released = await ports.source.end_lease(pods)
+        released = await ports.source.end_lease(pods, shared=watch.shared)
     except GrantMissing as exc:
         logger.warning("%s: leases of dead pods end by themselves: %s", watch.assignment.key, exc)
         released = 0

@@ -7,7 +7,7 @@ from typing import Any
 from queueworker_operator.controller.advice import ForecastScore
 from queueworker_operator.controller.scale_in import ScaleIn
 from queueworker_operator.decision.minutes import Following
-from queueworker_operator.decision.model import Floor, Policy, Reason, Replicas
+from queueworker_operator.decision.model import Floor, PodId, Policy, Reason, Replicas
 from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import State, from_record, to_record
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
@@ -50,10 +50,14 @@ class Seen:
 
 @dataclass(slots=True)
 class Watch:
-    """The loop's memory of one assignment; the only mutable thing here, written by its step."""
+    """The loop's memory of one assignment; the only mutable thing here, written by its step.
+
+    `shared`: QueueWorkers of other namespaces, too, have their workers in this database.
+    """
 
     assignment: Assignment
     state: State = field(default_factory=State)
+    shared: bool = False
     restored: bool = False
     observed_at_s: float | None = None
     forecasts: ForecastScore = field(default_factory=ForecastScore)
@@ -69,7 +73,7 @@ class Watch:
     recorded: tuple[int, Reason] | None = None
     reason_due_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
-    gone: tuple[tuple[str, float], ...] = ()
+    gone: tuple[tuple[PodId, float], ...] = ()
     seen: Seen | None = None
     dry_run: Following | None = None
 
@@ -111,12 +115,12 @@ class Watch:
         self.reason_due_s = max(self.reason_due_s, earliest_s) + REASON_EVERY_S
         return True
 
-    def note_gone(self, pods: Collection[str], now_s: float) -> None:
+    def note_gone(self, pods: Collection[PodId], now_s: float) -> None:
         """Add pods whose leases are to be ended: now, and once more later."""
         due = [(pod, at_s) for pod in pods for at_s in (now_s, now_s + ASK_AGAIN_AFTER_S)]
         self.gone = (*self.gone, *due)[-MOST_GONE:]
 
-    def gone_by(self, now_s: float) -> tuple[str, ...]:
+    def gone_by(self, now_s: float) -> tuple[PodId, ...]:
         """Name the pods whose leases are to be ended now."""
         return tuple(pod for pod, at_s in self.gone if at_s <= now_s)
 

@@ -172,6 +172,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodId:
+    """Which pod: names repeat in other namespaces, both in other clusters. No `uid`: not known."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replicas:
     """The target as it is now.
 

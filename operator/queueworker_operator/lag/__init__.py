@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol
 
+from queueworker_operator.decision.model import PodId
 from queueworker_operator.errors import LagUnavailable
 
 
@@ -87,6 +88,8 @@ class WorkerState:
     started_age_s: float
     lease_remaining_s: float
     version: str
+    namespace: str = ""
+    pod_uid: str = ""
 
 
 class LagSource(Protocol):
@@ -106,8 +109,8 @@ class LagSource(Protocol):
         After `for_s` a drain ends by itself, unless it is asked for again.
         """
 
-    async def end_lease(self, pods: Collection[str]) -> int:
-        """End the leases of dead pods; give how many jobs went back to ready."""
+    async def end_lease(self, pods: Collection[PodId], *, shared: bool) -> int:
+        """End the leases of dead pods (see `pods.is_of`); give how many jobs went back to ready."""
 
     async def tend(self, queues: Collection[str]) -> None:
         """Sweep and rescue queues that have no live worker, and ask for a wake-up on enqueue."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from queueworker_operator.decision.model import PodId
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import Lags, QueueLag, Wake, WorkerState, rows
 from queueworker_operator.lag.connection import Database, Row
@@ -89,9 +90,16 @@ class PostgresLag:
         values = {"worker_ids": list(worker_ids), "drain": drain, "for_s": for_s}
         await self._database.fetch("set_drain", values)
 
-    async def end_lease(self, pods: Collection[str]) -> int:
-        """End the leases of dead pods; give how many jobs went back to ready."""
-        [row] = await self._database.fetch("end_lease", {"pods": list(pods)})
+    async def end_lease(self, pods: Collection[PodId], *, shared: bool) -> int:
+        """End the leases of dead pods (see `pods.is_of`); give how many jobs went back to ready."""
+        unplaced = () if shared else tuple(replace(pod, namespace="") for pod in pods)
+        gone = (*pods, *unplaced)
+        values = {
+            "pods": [pod.name for pod in gone],
+            "namespaces": [pod.namespace for pod in gone],
+            "uids": [pod.uid for pod in gone],
+        }
+        [row] = await self._database.fetch("end_lease", values)
         return int(row["released"])
 
     async def tend(self, queues: Collection[str]) -> None:

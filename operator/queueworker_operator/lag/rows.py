@@ -97,6 +97,8 @@ def worker_state(row: Mapping[str, Any]) -> WorkerState:
         started_age_s=max(0.0, float(row["started_age_s"])),
         lease_remaining_s=float(row["lease_remaining_s"]),
         version=str(row["version"]),
+        namespace=str(row["namespace"]),
+        pod_uid=str(row["pod_uid"]),
     )
 
 

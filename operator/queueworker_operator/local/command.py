@@ -70,6 +70,7 @@ def _field(path: str, workload: Workload, pod: str, machine: Machine) -> str | N
     fields = {
         "metadata.name": pod,
         "metadata.namespace": workload.resource.namespace,
+        "metadata.uid": "",  # processes have none
         "spec.nodeName": machine.node,
         "status.podIP": "127.0.0.1",
         "status.hostIP": "127.0.0.1",

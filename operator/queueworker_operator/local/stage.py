@@ -192,6 +192,7 @@ class Stage:
             return command_of(workload, pod, self._plan.manifests.folder, machine)
 
         return ProcessTarget(
+            workload.resource.namespace,
             workload.resource.target_name,
             command,
             grace_s=grace_s_of(workload.deployment),

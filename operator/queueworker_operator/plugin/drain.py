@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from queueworker_operator.cli.output import print_document
+from queueworker_operator.decision.model import PodId
 from queueworker_operator.errors import InvalidSettings, ObjectMissing
 from queueworker_operator.kube import Client, api
 from queueworker_operator.lag import WorkerState
+from queueworker_operator.lag.pods import rows_of
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.plugin.access import Access, bodies_of, dsn_of, reachable_errors
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.tree import pods_of
 from queueworker_operator.resource import parse
+from queueworker_operator.target.objects import pod_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +79,11 @@ def told(drained: Drained) -> str:
 
 async def _drain(access: Access, pod: str, *, drain: bool) -> Drained:
     async with access.client() as client:
-        body = await owner_of(client, access, pod)
+        body, pod_id = await owner_of(client, access, pod)
         spec, source = parse(body), PostgresLag(await dsn_of(client, access, body))
         try:
             with reachable_errors(access):
-                mine = workers_of(await source.workers(spec.queues), pod)
+                mine = workers_of(await source.workers(spec.queues), pod_id)
                 await source.set_drain([one.worker_id for one in mine], drain=drain)
         finally:
             await source.close()
@@ -90,23 +93,24 @@ async def _drain(access: Access, pod: str, *, drain: bool) -> Drained:
     )
 
 
-def workers_of(workers: Sequence[WorkerState], pod: str) -> list[WorkerState]:
+def workers_of(workers: Sequence[WorkerState], pod: PodId) -> Sequence[WorkerState]:
     """Choose the live workers of a pod.
 
     Raises:
         InvalidSettings: there is none.
     """
-    mine = [one for one in workers if one.pod == pod]
+    mine = rows_of(workers, [pod], shared=False)
     if not mine:
         raise InvalidSettings(
-            f"no live worker of pod {pod} is registered: is it Ready, and does its "
-            "QUEUEWORKER_POD_NAME come from metadata.name?"
+            f"no live worker of pod {pod.name} is registered: is it Ready, and do its "
+            "QUEUEWORKER_POD_NAME and QUEUEWORKER_POD_NAMESPACE come from metadata.name and "
+            "metadata.namespace?"
         )
     return mine
 
 
-async def owner_of(client: Client, access: Access, pod: str) -> Mapping[str, Any]:
-    """Find the QueueWorker whose Deployment has this pod.
+async def owner_of(client: Client, access: Access, pod: str) -> tuple[Mapping[str, Any], PodId]:
+    """Find the QueueWorker whose Deployment has this pod, and the pod.
 
     Raises:
         InvalidSettings: there is no such pod, or no QueueWorker has it.
@@ -125,5 +129,5 @@ async def owner_of(client: Client, access: Access, pod: str) -> Mapping[str, Any
         except ObjectMissing:
             continue
         if pods_of(deployment, [found]):
-            return body
+            return body, pod_of(found, 0.0).id
     raise InvalidSettings(f"no QueueWorker in namespace {place} scales the Deployment of pod {pod}")

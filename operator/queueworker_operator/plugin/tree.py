@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from queueworker_operator.lag import WorkerState
+from queueworker_operator.lag.pods import rows_of
 from queueworker_operator.target.objects import age_s, deployment_of, pod_of
 
 Body = Mapping[str, Any]
@@ -70,7 +71,8 @@ def branch_of(
     """Put together what belongs together."""
     meta, status = body["metadata"], body.get("status") or {}
     mine = [] if deployment is None else pods_of(deployment, pods)
-    loads = {worker.pod: worker for worker in workers}
+    ids = [pod_of(pod, 0.0).id for pod in mine]
+    loads = {worker.pod: worker for worker in rows_of(workers, ids, shared=False)}
     leaves = tuple(_leaf(pod, now_s, loads.get(pod["metadata"]["name"])) for pod in mine)
     asked = None if deployment is None else deployment_of(deployment, None).replicas
     ready = sum(leaf.state is PodState.READY for leaf in leaves)

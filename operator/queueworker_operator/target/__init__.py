@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from queueworker_operator.decision.model import Replicas
+from queueworker_operator.decision.model import PodId, Replicas
 
 
 class Target(Protocol):
-    """Read from caches, write only on change. Pods are known by name; a worker's row names its pod."""
+    """Read from caches, write only on change. A worker's row names its pod."""
 
     def read(self) -> Replicas | None:
         """Give the target as the caches know it; None when it does not exist (or is not synced)."""
@@ -15,10 +15,10 @@ class Target(Protocol):
     def stamp(self) -> object:
         """Give a value that is equal to an earlier one while `read` and `take_gone` tell no news."""
 
-    def pods(self) -> Collection[str]:
+    def pods(self) -> Collection[PodId]:
         """Name the live pods (not terminating), registered or not."""
 
-    def take_gone(self) -> tuple[str, ...]:
+    def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that died or vanished since the last call: their leases may be ended."""
 
     def grace_s(self) -> float:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from queueworker_operator.decision.model import Replicas
+from queueworker_operator.decision.model import PodId, Replicas
 from queueworker_operator.errors import (
     AccessDenied,
     ClusterUnavailable,
@@ -98,21 +98,21 @@ class DeploymentTarget:
             return None
         return deployment.version, self._cache.news_of(self._namespace, deployment.pods_labels)
 
-    def pods(self) -> Collection[str]:
+    def pods(self) -> Collection[PodId]:
         """Name the live pods (not terminating), registered or not."""
         deployment = self._deployment()
         if deployment is None:
             return ()
-        return tuple(pod.name for pod in self._live(deployment) if not pod.terminating)
+        return tuple(pod.id for pod in self._live(deployment) if not pod.terminating)
 
-    def take_gone(self) -> tuple[str, ...]:
+    def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that died, vanished or restarted their container since the last call."""
         place, self._gone_place = self._gone_place, self._cache.gone_count
         deployment = self._deployment()
         if deployment is None:
             return ()
         gone = self._cache.gone_since(place)
-        return tuple({pod.name for pod in gone if _belongs(pod, deployment)})
+        return tuple({pod.id for pod in gone if _belongs(pod, deployment)})
 
     def grace_s(self) -> float:
         """Give the seconds between SIGTERM and SIGKILL of one pod."""

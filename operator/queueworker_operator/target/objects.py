@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from queueworker_operator.decision.model import PodId
 from queueworker_operator.kube.api import DELETION_COST
 from queueworker_operator.resource import grace_s_of, slots_of
 
@@ -36,6 +37,11 @@ class Pod:
     def key(self) -> tuple[str, str]:
         """Name the pod within the cluster."""
         return self.namespace, self.name
+
+    @property
+    def id(self) -> PodId:
+        """Name the pod among those of all clusters, and of all times."""
+        return PodId(namespace=self.namespace, name=self.name, uid=self.uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

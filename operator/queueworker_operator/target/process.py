@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 
-from queueworker_operator.decision.model import Replicas
+from queueworker_operator.decision.model import PodId, Replicas
 from queueworker_operator.target.pod import Command, Pod
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ class ProcessTarget:
     crash in a row: a new name, so that ending the dead pod's lease cannot hit its successor.
 
     Args:
-        name: The Deployment's name, the first part of its pods' names.
+        namespace: The Deployment's namespace.
+        name: Its name, the first part of its pods' names.
         command: Gives what the pod of a name runs.
         grace_s: Seconds from SIGTERM to SIGKILL.
         logs: The folder where each pod writes its output.
@@ -34,6 +35,7 @@ class ProcessTarget:
 
     def __init__(
         self,
+        namespace: str,
         name: str,
         command: Callable[[str], Command],
         *,
@@ -41,6 +43,7 @@ class ProcessTarget:
         logs: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.namespace = namespace
         self.name = name
         self.on_change: Callable[[], None] = lambda: None
         self.peak = 0
@@ -73,13 +76,13 @@ class ProcessTarget:
         """Give a new value each time: processes are few."""
         return object()
 
-    def pods(self) -> Collection[str]:
+    def pods(self) -> Collection[PodId]:
         """Name the pods that were not told to end."""
-        return [pod.name for pod in self._live()]
+        return [self._id(pod.name) for pod in self._live()]
 
-    def take_gone(self) -> tuple[str, ...]:
+    def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that exited since the last call."""
-        gone, self._gone = tuple(self._gone), []
+        gone, self._gone = tuple(map(self._id, self._gone)), []
         return gone
 
     def grace_s(self) -> float:
@@ -121,6 +124,9 @@ class ProcessTarget:
         self._desired = 0
         for pod in self._pods.values():
             pod.kill()
+
+    def _id(self, name: str) -> PodId:
+        return PodId(namespace=self.namespace, name=name)
 
     def _live(self) -> list[Pod]:
         return [pod for pod in self._pods.values() if not pod.ending]

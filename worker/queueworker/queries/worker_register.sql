@@ -8,5 +8,6 @@ SELECT queueworker.register_worker(
   queues => %(queues)s::text[],
   tasks => %(tasks)s::text[],
   slots => %(slots)s::int,
-  ttl_s => %(ttl_s)s::float8
+  ttl_s => %(ttl_s)s::float8,
+  pod_uid => %(pod_uid)s::text
 )

@@ -62,3 +62,4 @@ class WorkerStateRow:
     draining: bool
     lease_remaining_s: float
     started_age_s: float
+    pod_uid: str

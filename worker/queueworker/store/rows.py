@@ -20,6 +20,7 @@ class WorkerRow:
     tasks: tuple[str, ...]
     slots: int
     ttl_s: float
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class Store(Administration):
                 "tasks": list(worker.tasks),
                 "slots": worker.slots,
                 "ttl_s": worker.ttl_s,
+                "pod_uid": worker.pod_uid,
             },
         )
 

@@ -85,6 +85,7 @@ def worker_row(settings: Settings, tasks: Sequence[str]) -> WorkerRow:
         tasks=tuple(tasks),
         slots=settings.concurrency,
         ttl_s=settings.lease_ttl_s,
+        pod_uid=settings.pod_uid,
     )
 
 

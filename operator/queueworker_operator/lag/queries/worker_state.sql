@@ -2,6 +2,8 @@
 SELECT
   worker_id::text AS worker_id,
   pod,
+  namespace,
+  pod_uid,
   slots,
   busy,
   held,
