@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from benchmarks.cluster import Cluster, queue_worker, running_cluster, secret
 from benchmarks.cpu import resident_bytes, trees_cpu_s
+from benchmarks.errors import NotCompleted
 from benchmarks.operated import Operator, running_operator
 from benchmarks.running import Site, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
@@ -22,8 +23,8 @@ from benchmarks.systems.system import Command
 from queueworker.cluster import Cluster as ServerFiles
 
 PER_DATABASE, ACTIVE, EVERY_S = 1_000, 20, 1.0
-SETTLE_S, SETTLE_PER_WORKER_S, QUIET_WRITES, SECONDS = 10.0, 0.15, 20, 60.0
-LONGEST_SETTLE_S = 150.0  # 10,000 first statuses, ten a second, take longer
+SETTLE_S, QUIET_WRITES, SECONDS = 10.0, 20, 60.0
+LEAST_SETTLE_S, SETTLE_PER_WORKER_S = 60.0, 0.15  # their first statuses are written ten a second
 ROLE = "operator_role"
 STATEMENT = (b"LOG:  statement:", b"LOG:  execute ")
 MAKE_ROLE = f"""
@@ -65,9 +66,11 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
         for number, place in enumerate(places):
             _fill(cluster, place, number, size // len(places))
         stack.enter_context(_at_work(places[0]))
+        before = cluster.writes()["queueworkers"]
         operator = stack.enter_context(running_operator(cluster))
-        _settle(cluster, min(LONGEST_SETTLE_S, size * SETTLE_PER_WORKER_S))
-        return _measured(cluster, places, operator, options.duration_s or SECONDS)
+        settled_s = _settle(cluster, before, size)
+        measured = _measured(cluster, places, operator, options.duration_s or SECONDS)
+        return {"settled_after_s": settled_s, **measured}
 
 
 def _fill(cluster: Cluster, place: Site, number: int, count: int) -> None:
@@ -110,15 +113,23 @@ def _produce(conn: Connection, queues: Sequence[str], stop: threading.Event) -> 
             stop.wait(EVERY_S / len(queues))
 
 
-def _settle(cluster: Cluster, within_s: float) -> None:
-    """Wait until every new QueueWorker has its first status, or for long enough."""
-    ends_s, before = time.monotonic() + within_s, -1
-    while time.monotonic() < ends_s:
+def _settle(cluster: Cluster, before: int, size: int) -> float:
+    """Wait until each new QueueWorker has its first status and writes cease; give how long that took.
+
+    Raises:
+        NotCompleted: statuses are missing, or the operator goes on writing.
+    """
+    began_s, last, told, now = time.monotonic(), 0, 0, cluster.writes()
+    while time.monotonic() < began_s + LEAST_SETTLE_S + size * SETTLE_PER_WORKER_S:
         time.sleep(SETTLE_S)
-        now = sum(cluster.writes().values())
-        if before > 0 and now - before < QUIET_WRITES:
-            return
-        before = now
+        last, now = sum(now.values()), cluster.writes()
+        told = now["queueworkers"] - before
+        if told >= size and sum(now.values()) - last < QUIET_WRITES:
+            return round(time.monotonic() - began_s, 1)
+    rate = (sum(now.values()) - last) / SETTLE_S
+    raise NotCompleted(
+        f"{told:,} of {size:,} statuses are written, {rate:.0f} writes a second go on"
+    )
 
 
 def _measured(
