@@ -71,7 +71,9 @@ class DatabaseLoop:
             watch.take(assignment)
         else:
             self.forget(assignment.key)
-            self._watches[assignment.key] = Watch(assignment=assignment)
+            self._watches[assignment.key] = Watch(
+                assignment=assignment, unread_since_s=self._ports.clock()
+            )
         self.wake()
 
     def forget(self, key: str) -> None:

@@ -42,7 +42,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
     verdict, written = None, None
     if replicas is None:
         found.facts[Fact.TARGET_MISSING] = "the target does not exist: check spec.scaleTargetRef"
-    elif not await restored(ports, watch):
+    elif found.sample is not None and not await restored(ports, watch):
         found.facts[Fact.RESTORING] = "the state of the last run could not be read yet"
     else:
         verdict = decided(ports, watch, found, replicas)
@@ -90,7 +90,8 @@ def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> V
         watch.state = observe(policy, watch.state, sample, replicas)
         watch.observed_at_s = sample.at_s
     before = watch.state
-    blind_s = 0.0 if watch.sampled_at_s is None else max(ports.clock() - watch.sampled_at_s, 0.0)
+    read_at_s = watch.unread_since_s if watch.sampled_at_s is None else watch.sampled_at_s
+    blind_s = 0.0 if read_at_s is None else max(ports.clock() - read_at_s, 0.0)
     decision, watch.state = decide(policy, before, sample, replicas, blind_s=blind_s)
     ports.metrics.decision_seconds.observe(ports.clock() - began_s)
     if sample is not None and found.lags:

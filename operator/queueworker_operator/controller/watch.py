@@ -63,6 +63,7 @@ class Watch:
     forecasts: ForecastScore = field(default_factory=ForecastScore)
     unknown: Unknown = NONE_UNKNOWN
     sampled_at_s: float | None = None
+    unread_since_s: float | None = None
     saved_at_s: float | None = None
     scale_in: ScaleIn = field(default_factory=ScaleIn)
     adopted: bool = False
