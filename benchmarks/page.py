@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot
+from benchmarks import plot, simulated
 from benchmarks.keda import page as keda
 from benchmarks.machine import ROOT
 from benchmarks.result import told_load
@@ -66,6 +66,9 @@ def files(folder: Path = RESULTS) -> dict[Path, str]:
     if (measured_with_keda := folder / "keda.json").exists():
         beside = json.loads(measured_with_keda.read_text())
         made[keda.PAGE] = keda.fill((ROOT / keda.PAGE).read_text(), beside)
+    if (suite := folder / "simulate.json").exists():
+        measured = json.loads(suite.read_text())
+        made[simulated.PAGE] = simulated.fill((ROOT / simulated.PAGE).read_text(), measured)
     return made
 
 
