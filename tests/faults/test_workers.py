@@ -12,6 +12,8 @@ from tests.support.worker_process import Bench, WorkerProcess
 from queueworker import embedded
 from queueworker.schema import migrate
 
+GRACE_S = 10.0  # a fifth of it is for the exit: enough on a slow machine
+
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Path]:
@@ -28,10 +30,10 @@ def test_a_drain_without_a_database_is_bounded(own_server: Path) -> None:
     dsn = start_server(own_server)
     with psycopg.connect(dsn, autocommit=True) as conn:
         migrate(conn, create_roles=True)
-    with WorkerProcess(dsn, "--grace", "4") as worker:
+    with WorkerProcess(dsn, "--grace", str(GRACE_S)) as worker:
         with Bench(dsn) as bench:
             (running,) = bench.enqueue("nap", seconds=60)
             bench.until_noted(running)
         embedded.stop(own_server)
         worker.signal(signal.SIGTERM)
-        worker.wait(4.5)
+        worker.wait(GRACE_S + 0.5)
