@@ -85,7 +85,7 @@ def test_row_10_a_late_process_is_killed_with_what_left_its_session_and_its_pare
         orphan = int(note.removeprefix("start "))
         assert is_running(orphan)
         bench.until_gone(job)
-        wait_until(lambda: not is_running(orphan), within_s=5, what="the orphan's end")
+        wait_until(lambda: not is_running(orphan), within_s=20, what="the orphan's end")
 
     assert bench.one("SELECT kind FROM queueworker.dead_job") == "timeout"
 
@@ -99,7 +99,7 @@ def test_row_10_what_a_process_job_started_ends_with_its_killed_worker(
         (note,) = bench.notes(job)
         orphan = int(note.removeprefix("start "))
         worker.process.kill()
-        wait_until(lambda: not is_running(orphan), within_s=5, what="the orphan's end")
+        wait_until(lambda: not is_running(orphan), within_s=20, what="the orphan's end")
 
 
 @pytest.mark.system

@@ -19,10 +19,11 @@ def bench(dsn: str) -> Iterator[Bench]:
 def test_a_job_past_its_timeout_is_dead_and_its_result_is_refused(
     dsn: str, bench: Bench, task: str
 ) -> None:
-    (job,) = bench.enqueue(task, seconds=3.0, timeout_s=1.0)
+    (job,) = bench.enqueue(task, seconds=8.0, timeout_s=1.0)
     with WorkerProcess(dsn):
         bench.until_noted(job)
-        bench.until("SELECT count(*) = 1 FROM queueworker.dead_job", within_s=2.5)
+        bench.until("SELECT count(*) = 1 FROM queueworker.dead_job")
+        assert "end" not in bench.notes(job)  # at its deadline, not when it ends by itself
         if task == "thread_nap":
             bench.until_noted(job, "end")  # the thread goes on; nothing else can stop it
 
@@ -47,17 +48,17 @@ def test_a_late_process_is_killed_with_all_that_it_started(dsn: str, bench: Benc
         (note,) = bench.notes(job)
         grandchild = int(note.removeprefix("start "))
         bench.until_gone(job)
-        wait_until(lambda: not is_running(grandchild), within_s=5, what="the grandchild's end")
+        wait_until(lambda: not is_running(grandchild), what="the grandchild's end")
 
 
 def test_children_end_with_their_killed_worker(dsn: str, bench: Bench) -> None:
-    (job,) = bench.enqueue("process_nap", seconds=5)
+    (job,) = bench.enqueue("process_nap", seconds=300)
     with WorkerProcess(dsn) as worker:
         bench.until_noted(job)
         child = int(bench.conn.execute("SELECT worker FROM ledger").fetchall()[0][0])
         assert child != worker.process.pid
         worker.process.kill()
-        wait_until(lambda: not is_running(child), within_s=3, what="the child's end")
+        wait_until(lambda: not is_running(child), what="the child's end")
 
 
 def test_a_child_that_dies_fails_its_job_and_nothing_else(dsn: str, bench: Bench) -> None:
@@ -76,11 +77,11 @@ def test_threads_run_side_by_side(dsn: str, bench: Bench) -> None:
     with WorkerProcess(dsn, concurrency=4) as worker:
         worker.ready()
         began_s = time.monotonic()
-        ids = bench.enqueue("thread_nap", count=4, seconds=1.0)
+        ids = bench.enqueue("thread_nap", count=4, seconds=3.0)
         bench.until_gone(*ids)
         took_s = time.monotonic() - began_s
 
-    assert took_s < 3.0
+    assert took_s < 9.0  # one after another they take 12 s
 
 
 def test_a_worker_full_of_hanging_threads_says_that_it_is_not_alive(dsn: str, bench: Bench) -> None:

@@ -117,13 +117,13 @@ def test_jobs_that_were_fetched_ahead_go_back_uncharged_and_the_running_one_ends
     with WorkerProcess(dsn, concurrency=1) as worker:
         worker.ready()
         bench.until_gone(*bench.enqueue("noop", count=100))
-        first, *others = bench.enqueue("nap", count=400, seconds=3.0)
+        first, *others = bench.enqueue("nap", count=400, seconds=8.0)
         # Behind a backlog they would wait for ten seconds.
         bench.until("SELECT count(*) > 40 FROM queueworker.jobs WHERE state = 'running'")
         bench.until_noted(first)
         assert pause(bench)
         back = "SELECT count(*) = 399 FROM queueworker.jobs WHERE state = 'ready' AND attempt = 0"
-        bench.until(back, within_s=1.0)
+        bench.until(back, within_s=6.0)
         assert bench.state(first) == ("running", 1)
         bench.until_gone(first)
         until_swept_twice(bench)
