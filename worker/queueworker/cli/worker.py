@@ -2,8 +2,13 @@
 
 import argparse
 import asyncio
+import atexit
 import logging
+import os
+import sys
+from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 from queueworker.app import App
 from queueworker.cli.command import Commands, add_command
@@ -70,7 +75,21 @@ def run(arguments: argparse.Namespace) -> int:
     async def work() -> bool:
         return await Worker(app, settings).run()
 
-    return 0 if asyncio.run(work()) else 1
+    _leave(0 if asyncio.run(work()) else 1)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
+
+    That takes seconds on a starved machine, and the guard, which ends a worker before SIGKILL
+    would, does not live through it. What was registered to run at the exit runs.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public one
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _warn_of_other_queues(app: App, settings: Settings) -> None:
