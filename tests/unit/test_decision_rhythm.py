@@ -104,6 +104,23 @@ def test_jobs_of_an_expected_burst_are_no_surprise_to_the_forecast() -> None:
     assert surprises(jobs, first, learn_rhythm(first, jobs, 10.0, USUAL), USUAL) == jobs
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((200.0, 100.0), [200.0, 200.0, 0.0]), ((200.0,) * 40, [0.0] * 3)]
+)
+def test_jobs_beyond_an_expected_burst_or_of_a_level_that_stays_are_a_surprise(
+    shape: tuple[float, ...], expected: list[float]
+) -> None:
+    jobs, told = flow(210.0), []
+    before = after((100, 400, 700), shape)
+
+    for at_s in (1000.0, 1005.0, 1010.0):
+        now = learn_rhythm(before, jobs, at_s, USUAL)
+        told.append(surprises(jobs, before, now, USUAL).announced)
+        before = now
+
+    assert told == expected
+
+
 def rhythmic(*, next_in_s: float) -> Rhythm:
     """Give bursts of 150 jobs each five minutes, the next one in `next_in_s`."""
     last_s = AT_S + next_in_s - 295.0

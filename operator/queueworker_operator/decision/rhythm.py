@@ -114,11 +114,19 @@ def _without(jobs: list[float], arrived: float) -> list[float]:
 
 
 def surprises(flow: Flow, before: Rhythm, after: Rhythm, ticks: tuple[float, ...]) -> Flow:
-    """Count the jobs of a burst that was expected as announced: no forecast needs them."""
-    if after.last_s == before.last_s:
+    """Count the jobs of a burst that was expected as announced: no forecast needs them.
+
+    Jobs that come for as long as a shape is kept may go on: there only the beginning was expected.
+    """
+    if after.last_s is None or after.last_s == before.last_s:
         return flow
     began_s = after.began_s[-1]
     burst = next_burst(before, began_s)
-    if burst is not None and (after.began_s == before.began_s or began_s >= burst.earliest_s):
+    if (
+        burst is None
+        or not _LONGEST_TICKS > len(burst.jobs) > (after.last_s - began_s) / OBSERVE_EVERY_S
+    ):
+        return flow
+    if after.began_s == before.began_s or began_s >= burst.earliest_s:
         return replace(flow, announced=flow.announced + _excess(flow, ticks))
     return flow
