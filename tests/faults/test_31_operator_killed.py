@@ -29,7 +29,7 @@ NOTE_DRAINS = """
     CREATE FUNCTION note_drain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
       'BEGIN INSERT INTO queueworker.drains VALUES (new.pod); RETURN new; END';
     CREATE TRIGGER note_drain BEFORE UPDATE OF drain ON queueworker.worker
-      FOR EACH ROW EXECUTE FUNCTION note_drain()
+      FOR EACH ROW WHEN (old.drain AND NOT new.drain) EXECUTE FUNCTION note_drain()
 """
 LOOKED_AT_AGAIN_S = 3.0
 WORKERS = "SELECT pod, drain FROM queueworker.worker ORDER BY pod"
