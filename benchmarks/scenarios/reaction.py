@@ -30,6 +30,9 @@ CLEAR = """
 ENQUEUE_ONE = "SELECT queueworker.enqueue(%s, 'noop', '{\"n\": 1}')"
 IDLE = "SELECT count(*) FROM queueworker.queue WHERE idle"
 
+Burst = tuple[Site, str, str]
+"""Where a burst goes: the database, the queue, and the Deployment that answers it."""
+
 
 def cases(systems: Sequence[System], options: Options) -> list[Case]:
     """Give the one case: as many queues as bursts, in one database."""
@@ -60,21 +63,26 @@ def await_idle(place: Site, count: int) -> None:
         time.sleep(0.2)
 
 
-def time_bursts(
-    cluster: Cluster, bursts: Sequence[tuple[Site, str, str]], seconds: float
-) -> Sample:
-    """Commit bursts (where, queue, Deployment) at random moments, and wait for each answer."""
+def answered(cluster: Cluster, burst: Burst) -> float:
+    """Commit a burst; give how long it took to the answer, in seconds."""
+    place, queue, name = burst
+    with place.conn.transaction():
+        place.conn.execute(ENQUEUE, (queue, JOBS))
+        committed_s = time.monotonic()  # before the COMMIT is sent
+    took_s = cluster.await_replicas(name, REPLICAS, WITHIN_S) - committed_s
+    place.conn.execute(CLEAR, (queue,))  # else it is counted and swept for all the others
+    return took_s
+
+
+def time_bursts(cluster: Cluster, bursts: Sequence[Burst], seconds: float) -> Sample:
+    """Commit bursts at random moments, and wait for each answer."""
     chance, waits_s, writes = random.Random(SEED), [], 0  # noqa: S311
     meter = Meter(bursts[0][0].server, bursts[0][0].conn)
     before = meter.read()
-    for place, queue, name in bursts:
+    for burst in bursts:
         time.sleep(chance.uniform(0.2, 1.8) * seconds / len(bursts))
-        with place.conn.transaction():
-            place.conn.execute(ENQUEUE, (queue, JOBS))
-            committed_s = time.monotonic()  # before the COMMIT is sent
-        waits_s.append(cluster.await_replicas(name, REPLICAS, WITHIN_S) - committed_s)
-        writes += sum(change.name == name for change in cluster.changes)
-        place.conn.execute(CLEAR, (queue,))  # else it is counted and swept for all the others
+        waits_s.append(answered(cluster, burst))
+        writes += sum(change.name == burst[-1] for change in cluster.changes)
     after = meter.read()
     busy_s = after.machine_s - before.machine_s
     return {
