@@ -139,12 +139,24 @@ def test_low_scans_get_five_percent_of_the_time() -> None:
     hints = LaneHints()
     hints.learn(lanes(0))
     hints.lower(now_s=0)
-    hints.claimed([claimed(50)], began_s=0, now_s=1.0)  # a low scan that took a second
-    hints.lower(now_s=20.9)
+    hints.claimed([claimed(50)], began_s=0, now_s=0.04)
+    hints.lower(now_s=0.8)
     assert hints.starts == [50]
 
-    hints.lower(now_s=21.1)
+    hints.lower(now_s=0.9)
     assert hints.starts == [0]
+
+
+def test_where_every_claim_is_slow_a_late_job_waits_a_second_for_its_scan_and_no_longer() -> None:
+    hints = LaneHints()
+    hints.learn(lanes(0))
+    late = SweptLane(lane=1, floor=9, first_ready_pos=20, promoted=0)
+    hints.lower(now_s=0)
+    hints.claimed([claimed(50)], began_s=0, now_s=1.6)
+    assert not hints.swept([late], now_s=2.5)
+
+    assert hints.swept([late], now_s=2.7)
+    assert hints.starts == [19]
 
 
 def test_a_job_that_the_sweep_found_behind_the_hint_is_claimed_next() -> None:

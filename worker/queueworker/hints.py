@@ -3,7 +3,8 @@
 A *floor* is the database's bound: no ready job at or below, but those of transactions that have been
 open for long, for which the sweep looks itself; a *hint* is where this worker's last claim ended. A
 job that commits late stands behind the hint: the sweep reports it, or an empty claim goes down to
-the floors. Such low scans walk dead entries, so together they get at most 5 % of the time.
+the floors. Such low scans walk dead entries, so together they get 5 % of the time; yet one a second is
+always allowed: where all is slow, a low scan is no slower than another claim, and jobs wait for it.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from queueworker.job import ClaimedJob
 from queueworker.store import LaneRow, SweptLane
 
 LOW_SCAN_SHARE = 20
-LEAST_LOW_SCAN_GAP_S = 0.02
+LEAST_LOW_SCAN_GAP_S, LONGEST_LOW_SCAN_GAP_S = 0.02, 1.0
 
 
 class LaneHints:
@@ -54,7 +55,7 @@ class LaneHints:
         """Move the hints to where this claim ended; an empty one may go down next time."""
         if self._is_low:
             gap_s = max(LEAST_LOW_SCAN_GAP_S, LOW_SCAN_SHARE * (now_s - began_s))
-            self._next_low_s = now_s + gap_s
+            self._next_low_s = now_s + min(gap_s, LONGEST_LOW_SCAN_GAP_S)
             self._is_low = False
         # A lane's jobs come in the order of their positions: its last one wins.
         for lane, pos in {job.lane: job.pos for job in jobs}.items():
