@@ -94,7 +94,9 @@ def test_a_database_or_a_role_that_does_not_exist_is_told_from_an_unreachable_se
 
 
 def test_an_unknown_module_is_one_line(dsn: str) -> None:
-    assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", "--app")
+    here = f"in {Path.cwd()}"
+    assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", here, "no/")
+    assert_one_line(worker(dsn, "--app", "tasky:app"), "'tasky'", here, "that holds tasky.py")
     assert_one_line(worker(dsn, "--app", ".tasks:app"), ".tasks", "--app")
     for written in ("tests.support.ledger_tasks.app", "tests/support/ledger_tasks.py"):
         assert_one_line(worker(dsn, "--app", written), f"did you mean --app {APP}?")

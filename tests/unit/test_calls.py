@@ -1,6 +1,8 @@
 """What a handler does becomes an outcome; nothing escapes."""
 
 import asyncio
+import json
+import re
 import time
 
 import pytest
@@ -51,6 +53,11 @@ async def raising(kind: str) -> None:
 @app.task()
 def thread_raising(kind: str) -> None:
     raise RAISED[kind]
+
+
+@app.task()
+async def read_letter() -> None:
+    json.loads("{")  # the standard library raises
 
 
 @app.task()
@@ -111,6 +118,14 @@ def test_whatever_is_raised_is_a_failure(task: str, kind: str) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.kind is FailureKind.ERROR
     assert type(RAISED[kind]).__name__ in outcome.error
+
+
+def test_an_error_inside_a_library_is_placed_in_the_task() -> None:
+    outcome = outcome_of("read_letter")
+
+    assert isinstance(outcome, Failed)
+    assert re.search(r"\(test_calls\.py:\d+ in read_letter\)$", outcome.error)
+    assert "decoder.py" in outcome.traceback
 
 
 def test_handlers_choose_their_outcome() -> None:

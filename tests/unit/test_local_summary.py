@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from queueworker_operator.local.ending import print_summary
-from queueworker_operator.local.history import Point, ScaleEvent
+from queueworker_operator.local.ending import print_summary, subline
+from queueworker_operator.local.history import History, Point, ScaleEvent
 from queueworker_operator.local.plot import draw
 from queueworker_operator.local.replay import Run
 from queueworker_operator.local.summary import Cost, Summary, account_of, to_json
-from queueworker_operator.local.view import sparkline
+from queueworker_operator.local.view import PlainView, Progress, sparkline
 
 EVENT = ScaleEvent(at_s=1, name="mail", before=0, after=3, reason="Backlog", message="0->3: [20]")
 ENQUEUED = {1: 100.0, 2: 100.0, 3: 100.0, 4: 100.0}
@@ -29,6 +29,8 @@ def summary_of(**changes: object) -> Summary:
         late_percent=0.0,
         start_within_s=10.0,
         finished=4,
+        waiting=0,
+        oldest_s=0.0,
         events=(EVENT,),
         trace="trace.csv",
         interrupted=False,
@@ -87,6 +89,31 @@ def test_late_jobs_waited_longer_than_the_promise() -> None:
     assert (account.waits.p50_s, account.waits.longest_s) == (1.0, 10.5)
 
 
+def test_where_no_job_was_started_nothing_is_called_in_time() -> None:
+    account = account_of(ENQUEUED, {}, {}, planned=4, start_within_s=10.0)
+    assert account.late_percent is None
+    summary = summary_of(account=None, late_percent=None, finished=0, waiting=256, oldest_s=75.4)
+
+    assert to_json(summary)["late_percent"] is None
+    assert "- started later" in subline(summary)
+    text = printed(summary)
+    assert "no job was started (promise 10 s)" in text
+    assert "256, the oldest 75 s" in text
+    assert "0.00 %" not in text
+
+
+def test_workers_that_are_not_ready_are_told_apart() -> None:
+    def shown(**point: int) -> str:
+        output = io.StringIO()
+        history = History({}, lambda: 0.0, lambda _: None)
+        PlainView(Console(file=output), history, Progress).show(Point(at_s=0.0, **point))
+        return output.getvalue()
+
+    assert "workers 6 of 6 (0 ready)  late -" in shown(desired=6, running=6)
+    assert "workers 6 of 6  late" in shown(desired=6, running=6, ready=6)
+    assert "workers 6 of 2  late" in shown(desired=2, running=6, ready=2)  # four drain
+
+
 @given(
     jobs=st.dictionaries(st.integers(1, 30), st.floats(0, 100)),
     starts=st.dictionaries(st.integers(1, 30), st.integers(1, 3)),
@@ -103,11 +130,14 @@ def test_every_job_is_counted_somewhere(
     assert account.all_once == (all(starts.get(job) == 1 and job not in states for job in jobs))
 
 
-def test_the_table_names_every_event_with_its_reason() -> None:
+def printed(summary: Summary) -> str:
     output = io.StringIO()
-    print_summary(Console(file=output, width=120), summary_of())
+    print_summary(Console(file=output, width=120), summary)
+    return output.getvalue()
 
-    text = output.getvalue()
+
+def test_the_table_names_every_event_with_its_reason() -> None:
+    text = printed(summary_of())
     assert "4 jobs, each run exactly once" in text
     assert "mail: 0 -> 3 (Backlog) 0->3: [20]" in text
 

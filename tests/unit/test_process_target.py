@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -30,12 +31,18 @@ NEVER_READY = "import time; print('starting', flush=True); time.sleep(60)"
 CRASHING = "import sys; print('no such queue', flush=True); sys.exit(3)"
 
 
-def target_of(script: str, folder: Path, *, grace_s: float = 10.0) -> ProcessTarget:
+def target_of(
+    script: str,
+    folder: Path,
+    *,
+    grace_s: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> ProcessTarget:
     def command(pod: str) -> Command:
         environment = {**os.environ, "QUEUEWORKER_POD_NAME": pod}
         return Command(words=(sys.executable, "-c", script), environment=environment, folder=folder)
 
-    return ProcessTarget("shop", "mail", command, grace_s=grace_s, logs=folder)
+    return ProcessTarget("shop", "mail", command, grace_s=grace_s, logs=folder, clock=clock)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -158,9 +165,36 @@ def test_a_crashed_pod_is_replaced_under_a_new_name_after_a_delay(
 
         assert time.monotonic() - crashed_s >= 1.0
         assert gone(target) == (first, second)
-        assert f"pod {first} exited with 3: no such queue" in caplog.text
+        assert f"pod {first} exited with 3: no such queue; its output: {tmp_path}" in caplog.text
 
     run(story, target_of(CRASHING, tmp_path))
+
+
+def test_pods_that_crash_alike_are_told_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Clock:
+        ahead_s = 0.0
+
+        def __call__(self) -> float:
+            return time.monotonic() + self.ahead_s
+
+    clock = Clock()
+
+    def told() -> list[str]:
+        return [record.getMessage() for record in caplog.records]
+
+    async def story(target: ProcessTarget) -> None:
+        await target.scale(3)
+        left: list[str] = []
+        await until(lambda: len(left.extend(gone(target)) or left) >= 3)
+        assert len(told()) == 1
+
+        clock.ahead_s = 61.0
+        await until(lambda: len(told()) == 2)
+        assert re.search(r"\(as \d more did since\)", told()[1])
+
+    run(story, target_of(CRASHING, tmp_path, clock=clock))
 
 
 def test_a_killed_pod_is_named_among_the_gone_and_replaced(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Find the app that a command line names; what is wrong with its module is said in one line."""
 
+import functools
 import importlib
 import sys
 import sysconfig
@@ -45,18 +46,38 @@ def load_app(reference: str) -> App:
     return app
 
 
+def is_foreign(filename: str) -> bool:
+    """Tell whether a file is not one of the user's: Python's, a package's, or this package's."""
+    return filename.startswith(_foreign())
+
+
+@functools.cache
+def _foreign() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return (OWN, "<", *(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")))
+
+
 def _not_found(module_name: str, attribute: str, exc: ModuleNotFoundError) -> AppNotFound:
     missing = exc.name or ""
     if f"{module_name}.".startswith(f"{missing}."):
         near = _meant(module_name, attribute)
-        remedy = f"did you mean --app {near}?" if near else "correct --app, or run where it is"
-        return AppNotFound(f"there is no module {module_name!r}; {remedy}")
+        remedy = (
+            f"did you mean --app {near}?"
+            if near
+            else f"correct --app, or run in the folder that holds {_first_file(module_name)}"
+        )
+        return AppNotFound(f"there is no module {module_name!r} in {Path.cwd()}; {remedy}")
     frames = _frames(exc)
     where = f" ({_place(frames[-1])})" if frames else ""
     return AppNotFound(
         f"module {module_name!r} needs {missing!r}, which is not installed here{where};"
         " install it, or correct the import"
     )
+
+
+def _first_file(module_name: str) -> str:
+    name, dot, _ = module_name.partition(".")
+    return f"{name}/" if dot else f"{name}.py"
 
 
 def _meant(module_name: str, attribute: str) -> str | None:
@@ -83,10 +104,8 @@ def _failed(module_name: str, exc: BaseException) -> AppNotFound:
 
 def _frames(exc: BaseException) -> list[traceback.FrameSummary]:
     """Give the frames of the user's own modules: not Python's, not ours, not those of packages."""
-    paths = sysconfig.get_paths()
-    foreign = (OWN, "<", *(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")))
     frames = traceback.extract_tb(exc.__traceback__)
-    return [frame for frame in frames if not frame.filename.startswith(foreign)]
+    return [frame for frame in frames if not is_foreign(frame.filename)]
 
 
 def _place(frame: traceback.FrameSummary) -> str:

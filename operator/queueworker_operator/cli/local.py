@@ -11,17 +11,31 @@ from rich.console import Console
 from queueworker_operator.local.plan import Options
 from queueworker_operator.local.run import run_local
 
+DESCRIPTION = """\
+Runs the manifests of a folder on this machine: an embedded Postgres, processes in place of pods,
+the same decisions and the same drain as in a cluster. The Deployment's command runs in that folder
+and finds its modules there; PYTHONPATH adds other folders. Ctrl-C drains and stops."""
+EXAMPLES = """examples:
+  queueworker-operator local examples/demo
+  PYTHONPATH="$PWD" queueworker-operator local deploy/    (tasks beside deploy/, not in it)
+"""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "local",
         help="run the Deployments and QueueWorkers of a folder on this machine",
-        description="Runs the manifests of a folder on this machine: an embedded Postgres, "
-        "processes in place of pods, the same decisions and the same drain as in a cluster. "
-        "Ctrl-C drains and stops.",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLES,
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of the manifests")
+    parser.add_argument(
+        "folder",
+        metavar="DIR",
+        type=Path,
+        help="folder of the manifests: a Deployment and a QueueWorker",
+    )
     parser.add_argument("--dsn", help="use this database instead of the embedded one")
     parser.add_argument("--trace", type=Path, metavar="CSV", help="enqueue jobs as in this trace")
     parser.add_argument(

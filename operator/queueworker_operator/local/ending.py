@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from queueworker_operator.local.summary import Account, Summary
-from queueworker_operator.local.view import describe
+from queueworker_operator.local.view import describe, percent_text
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -42,7 +42,7 @@ def subline(summary: Summary) -> str:
     waits = summary.account.waits if summary.account else None
     wait = f"wait p50 {waits.p50_s:.2f} s, p99 {waits.p99_s:.2f} s · " if waits else ""
     return (
-        f"{summary.late_percent:.2f} % started later than the promised "
+        f"{percent_text(summary.late_percent)} started later than the promised "
         f"{summary.start_within_s:g} s · {wait}{cost.worker_seconds:.0f} worker-seconds, "
         f"{cost.saved_percent:.0f} % less than {cost.max_workers} workers all the time"
     )
@@ -62,9 +62,9 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         if account
         else [("attempts finished (failed ones too)", f"{summary.finished:,}")]
     )
-    rows.append(
-        ("share late", f"{summary.late_percent:.2f} % (promise {summary.start_within_s:g} s)")
-    )
+    if account is None and summary.waiting:
+        rows.append(("still queued", f"{summary.waiting:,}, the oldest {summary.oldest_s:.0f} s"))
+    rows.append(("share late", _late(summary)))
     if account and account.waits:
         waits = account.waits
         rows.append(
@@ -88,6 +88,13 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     )
     rows.append(("scale events", str(len(summary.events))))
     return rows
+
+
+def _late(summary: Summary) -> str:
+    promise = f"(promise {summary.start_within_s:g} s)"
+    if summary.late_percent is None:
+        return f"no job was started {promise}"
+    return f"{percent_text(summary.late_percent)} {promise}"
 
 
 def _account_rows(account: Account) -> list[tuple[str, str]]:

@@ -45,9 +45,9 @@ class Lateness:
     late: float = 0.0
 
     @property
-    def percent(self) -> float:
-        """Give the share that started late."""
-        return 100.0 * self.late / self.started if self.started else 0.0
+    def percent(self) -> float | None:
+        """Give the share that started late; None where no job started: 0 % would be praise."""
+        return 100.0 * self.late / self.started if self.started else None
 
 
 class History:
@@ -126,6 +126,14 @@ class History:
             return Lateness()
         return Lateness(
             started=now.started_total - first.started_total, late=now.late_total - first.late_total
+        )
+
+    def waiting(self) -> tuple[int, float]:
+        """Count the jobs that wait, and give the age of the oldest in seconds."""
+        samples = [report.sample for report in self.reports.values() if report.sample]
+        return (
+            int(sum(sample.ready for sample in samples)),
+            max((sample.oldest_age_s for sample in samples), default=0.0),
         )
 
     def finished(self) -> int:

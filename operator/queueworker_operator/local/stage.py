@@ -157,6 +157,7 @@ class Stage:
             account, complete = await take_account(
                 self._dsn, self._plan.replay, self._start_within_s()
             )
+        waiting, oldest_s = self._history.waiting()
         return Summary(
             account=account,
             complete=complete,
@@ -164,6 +165,8 @@ class Stage:
             late_percent=account.late_percent if account else self._history.lateness().percent,
             start_within_s=self._start_within_s(),
             finished=self._history.finished(),
+            waiting=waiting,
+            oldest_s=oldest_s,
             events=tuple(self._history.events),
             trace=self._plan.trace_name,
             interrupted=interrupted,

@@ -35,7 +35,7 @@ class Account:
     lost: int
     unfinished: int
     dead: int
-    late_percent: float
+    late_percent: float | None
     waits: Waits | None
 
     @property
@@ -68,15 +68,19 @@ class Cost:
 class Summary:
     """The end of a run. `account` is None when nothing was replayed or no ledger was kept.
 
+    `late_percent` is of the jobs that started, None where none did; `waiting` ones did not.
+
     `complete` tells that all planned jobs were enqueued and none is left in the queue.
     """
 
     account: Account | None
     complete: bool
     cost: Cost
-    late_percent: float
+    late_percent: float | None
     start_within_s: float
     finished: int
+    waiting: int
+    oldest_s: float
     events: tuple[ScaleEvent, ...]
     trace: str | None
     interrupted: bool
@@ -112,7 +116,7 @@ def account_of(
         lost=sum(n == 0 and job not in states for job, n in starts.items()),
         unfinished=sum(state != DEAD for state in left),
         dead=sum(state == DEAD for state in left),
-        late_percent=100.0 * late / len(waits_s) if waits_s else 0.0,
+        late_percent=100.0 * late / len(waits_s) if waits_s else None,
         waits=_waits(waits_s),
     )
 
@@ -129,7 +133,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "unfinished": account.unfinished if account else None,
         "dead": account.dead if account else None,
         "start_within_s": summary.start_within_s,
-        "late_percent": round(summary.late_percent, 3),
+        "late_percent": None if summary.late_percent is None else round(summary.late_percent, 3),
         **(
             {f"wait_{name}": round(value, 4) for name, value in asdict(waits).items()}
             if waits

@@ -60,8 +60,8 @@ class PlainView:
         replayed = f"  {progress.enqueued}/{progress.planned} enqueued" if progress.planned else ""
         self._print(
             f"{point.at_s:6.1f} s  backlog {point.backlog:.0f} (oldest {point.oldest_s:.1f} s)  "
-            f"{point.arrivals_per_s:.1f}/s arriving  workers {point.running} of {point.desired}  "
-            f"late {self._history.lateness().percent:.2f} %{replayed}"
+            f"{point.arrivals_per_s:.1f}/s arriving  workers {_workers(point)}  "
+            f"late {percent_text(self._history.lateness().percent)}{replayed}"
         )
 
     def note(self, text: str) -> None:
@@ -125,6 +125,11 @@ def describe(event: ScaleEvent) -> str:
     return f"{event.name}: {event.before} -> {event.after} ({event.reason}) {event.message}"
 
 
+def percent_text(percent: float | None) -> str:
+    """Write a share; a dash where there is nothing to share."""
+    return "-" if percent is None else f"{percent:.2f} %"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteStream:
     """Where log lines go, so that they do not tear the live view."""
@@ -151,6 +156,12 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(BARS[min(last, -int(-value / highest * last // 1))] for value in shares)
 
 
+def _workers(point: Point) -> str:
+    """Write how many there are; a process that cannot take jobs yet, or never, is told apart."""
+    ready = "" if point.ready >= min(point.running, point.desired) else f" ({point.ready} ready)"
+    return f"{point.running} of {point.desired}{ready}"
+
+
 def _queues(history: History) -> Table:
     table = Table(box=None, expand=True, pad_edge=False)
     table.add_column("queue worker")
@@ -167,7 +178,7 @@ def _queues(history: History) -> Table:
             str(state.current if state else 0),
             str(target.processes()),
             str(report.victims),
-            f"{history.lateness_of(key).percent:.2f} %",
+            percent_text(history.lateness_of(key).percent),
         )
     return table
 

@@ -58,7 +58,7 @@ class Pod:
         self.last_line = ""
         self.ran_s = 0.0
         self._command = command
-        self._log = log
+        self.log = log
         self._clock = clock
         self._on_ready = on_ready
         self._process: asyncio.subprocess.Process | None = None
@@ -133,7 +133,7 @@ class Pod:
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:
             return
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             while line := await _next_line(process.stdout):
                 log.write(line)
                 log.flush()

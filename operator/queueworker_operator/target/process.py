@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from queueworker_operator.decision.model import PodId, Replicas
@@ -16,6 +17,15 @@ RESTART_MIN_S = 1.0
 RESTART_MAX_S = 60.0
 HEALTHY_AFTER_S = 60.0  # a pod that lived this long is replaced without delay
 LONGEST_SHOWN = 200
+SAME_CRASH_S = 60.0  # how long pods that crash alike are counted, not told one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """When pods that crash alike were told last, and how many did so since."""
+
+    told_s: float
+    more: int = 0
 
 
 class ProcessTarget:
@@ -54,6 +64,7 @@ class ProcessTarget:
         self._desired = 0
         self._pods: dict[str, Pod] = {}
         self._gone: list[str] = []
+        self._crashes: dict[str, Crash] = {}
         self._preferred: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_ups: list[float] = []
@@ -166,7 +177,15 @@ class ProcessTarget:
 
     def _note_crash(self, pod: Pod, code: int | None) -> None:
         how = "did not start" if code is None else f"exited with {code}"
-        logger.warning("pod %s %s: %s", pod.name, how, pod.last_line[:LONGEST_SHOWN])
+        cause = f"{how}: {pod.last_line[:LONGEST_SHOWN]}"
+        now_s = self._clock()
+        before = self._crashes.get(cause)
+        if before is not None and now_s - before.told_s < SAME_CRASH_S:
+            self._crashes[cause] = replace(before, more=before.more + 1)
+            return
+        self._crashes[cause] = Crash(told_s=now_s)
+        more = f" (as {before.more} more did since)" if before is not None and before.more else ""
+        logger.warning("pod %s %s%s; its output: %s", pod.name, cause, more, pod.log)
 
     def _spawn(self, step: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(step)

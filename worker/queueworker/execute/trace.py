@@ -7,23 +7,26 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+from queueworker.load import OWN, is_foreign
 from queueworker.redaction import shortened
 
 MOST_CHARACTERS = 4000
 MOST_PIECE_CHARACTERS = 1000
 MOST_FRAMES = 40
-OWN = str(Path(__file__).parent)
 
 
 def place(exc: BaseException) -> str:
-    """Name the line that raised, `tasks.py:9 in boom`; nothing where there is none."""
-    frames = exc.__traceback__
-    if frames is None:
+    """Name the last line of the user's own that led there, `tasks.py:9 in boom`.
+
+    A task that calls a library finds its own line here, and the library's in the traceback. Where
+    no frame is the user's own, it is the line that raised; nothing where there is none.
+    """
+    frames = list(traceback.walk_tb(exc.__traceback__))
+    if not frames:
         return ""
-    while frames.tb_next is not None:
-        frames = frames.tb_next
-    code = frames.tb_frame.f_code
-    return f"{Path(code.co_filename).name}:{frames.tb_lineno} in {code.co_name}"
+    own = [step for step in frames if not is_foreign(step[0].f_code.co_filename)]
+    frame, line = (own or frames)[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
 
 
 def traceback_text(exc: BaseException) -> str:
