@@ -54,7 +54,18 @@ def written_by(manager: str) -> Read[Any]:
 
 
 def other(name: str = "other", **spec: Any) -> Read[Any]:
-    return Read([patient.body(), placed(queue_worker(name, **spec))])
+    body = placed(queue_worker(name, **spec))
+    body["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    return Read([patient.body(), body])
+
+
+def born(at: str) -> Any:
+    body = patient.body()
+    return {**body, "metadata": {**body["metadata"], "creationTimestamp": at}}
+
+
+def with_ready_pods(count: int) -> Read[Any]:
+    return Read({**placed(deployment(replicas=count)), "status": {"readyReplicas": count}})
 
 
 def backlog(**changes: float) -> Any:
@@ -87,7 +98,10 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("rivals", {"scalers": hpa("ScaledObject")}, Level.FAIL, "delete scaledobject old"),
     ("rivals", {"queue_workers": other()}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"queue_workers": other(**ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
+    ("rivals", {"body": born("2026-02-02T00:00:00Z"), "queue_workers": other()}, Level.FAIL, "delete queueworker mail"),
     ("rivals", {"deployment": written_by("argocd-controller")}, Level.WARN, "--show-managed-fields"),
+    ("grace", {"deployment": target(env=[{"name": "QUEUEWORKER_GRACE_S", "value": "300"}])}, Level.FAIL, '"terminationGracePeriodSeconds":300'),
+    ("grace", {"deployment": target(args=["--grace", "90.5"])}, Level.FAIL, '"terminationGracePeriodSeconds":91'),
     ("grace", {"body": backlog(serviceSeconds=45.0)}, Level.FAIL, '"terminationGracePeriodSeconds":150'),
     ("grace", {"body": backlog(serviceSeconds=20.0)}, Level.WARN, '"terminationGracePeriodSeconds":60'),
     ("grace", {"workers": Read((worker(oldest_start_age_s=90.0),))}, Level.WARN, "--grace 270"),
@@ -109,6 +123,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("queues", {"body": patient.body(queues=["nowhere"])}, Level.WARN, "queueworker stats"),
     ("queues", {"lags": lags(paused=True)}, Level.WARN, "queueworker queue resume mail"),
     ("queues", {"lags": lags(workers=1, ready=1, ready_by_task={"sned": 1}, worker_tasks=("send",))}, Level.FAIL, "queueworker job cancel --queue mail --task sned"),
+    ("queues", {"lags": lags(workers=0, ready=3), "deployment": with_ready_pods(2)}, Level.FAIL, "get deployment mail-worker"),
     ("queues", {"lags": lags(dead=7)}, Level.WARN, "kubectl queueworker dead mail -n shop"),
     ("indexes", {"missing_indexes": Read(("job_default (lane_id, pos)",))}, Level.FAIL, "CREATE INDEX CONCURRENTLY ON queueworker.job_default (lane_id, pos)"),
     ("indexes", {"missing_indexes": Read(("job_q7 (id)",))}, Level.FAIL, "ALTER TABLE queueworker.job_q7 ADD PRIMARY KEY (id);"),
@@ -167,6 +182,18 @@ def test_the_reason_why_a_fact_is_not_known_is_told(name: str) -> None:
     assert unknown
     assert {one.level for one in unknown} == {Level.UNKNOWN}
     assert {one.said for one in unknown} == {"the network is down"}
+
+
+def test_no_worker_at_all_is_not_a_queue_of_another_name() -> None:
+    scaled_in = healthy(lags=lags(workers=0, ready=3), deployment=with_ready_pods(0))
+
+    assert found("queues", scaled_in).level is Level.OK
+
+
+def test_a_grace_as_long_as_the_pods_is_fine() -> None:
+    same = target(env=[{"name": "QUEUEWORKER_GRACE_S", "value": "30"}])
+
+    assert found("grace", healthy(deployment=same)).level is Level.OK
 
 
 def test_a_dry_run_beside_another_scaler_is_fine() -> None:

@@ -114,8 +114,12 @@ def decided(ports: Ports, watch: Watch, found: Sampled, replicas: Replicas) -> V
 def unclaimable_text(watch: Watch, jobs: float) -> str:
     """Name the tasks that no worker has registered."""
     tasks = sorted({task for _, task in watch.unknown.tasks})
-    what = f"no worker has registered the task {', '.join(tasks[:5])}" if tasks else "none claims"
-    return f"{jobs:.0f} ready jobs are left out: {what}"
+    what = (
+        f"no worker has registered the task {', '.join(tasks[:5])}"
+        if tasks
+        else "no worker claims them; compare spec.queues with --queue of the workers"
+    )
+    return f"{jobs:.0f} ready {'job' if round(jobs) == 1 else 'jobs'} left out: {what}"
 
 
 def note(

@@ -26,6 +26,8 @@ REASONS = {
     Reason.PODS_NOT_STARTING: Condition.WORKERS_HEALTHY,
 }
 
+REMEDIES = {Reason.PODS_NOT_STARTING: "; kubectl describe and kubectl logs of the pods say why"}
+
 
 def troubles_of(report: Report) -> Iterator[Trouble]:
     """Give all that one tick found worth a condition."""
@@ -34,8 +36,11 @@ def troubles_of(report: Report) -> Iterator[Trouble]:
         yield Trouble(condition=condition, reason=fact, message=message, flips=flips)
     decision = report.decision
     if decision is not None and decision.reason in REASONS:
+        remedy = REMEDIES.get(decision.reason, "")
         yield Trouble(
-            condition=REASONS[decision.reason], reason=decision.reason, message=decision.message
+            condition=REASONS[decision.reason],
+            reason=decision.reason,
+            message=f"{decision.message}{remedy}",
         )
     if report.decision is None and not report.facts:
         yield Trouble(

@@ -122,6 +122,12 @@ def queues(facts: Facts) -> Finding:
     for row in rows:
         if row.paused:
             return warn(f"queue {row.queue} is paused", f"queueworker queue resume {row.queue}")
+        if row.ready and not row.workers and (pods := _ready_pods(facts)):
+            return fail(
+                f"{row.ready} jobs of {row.queue} wait, {pods} pods are ready, and none serves it: "
+                "compare with --queue of their command",
+                f"{facts.kubectl} get deployment {facts.target} -o yaml",
+            )
         if unknown := _unknown_tasks(row):
             return fail(
                 f"no live worker of {row.queue} knows task {unknown}",
@@ -133,6 +139,12 @@ def queues(facts: Facts) -> Finding:
             f"{dead} dead letters", f"kubectl queueworker dead {facts.name} -n {facts.namespace}"
         )
     return fine(f"{len(rows)} found, {sum(row.ready for row in rows)} jobs wait, no dead letters")
+
+
+def _ready_pods(facts: Facts) -> int:
+    """Count the target's ready pods; Ready means that a worker registered its queues."""
+    status = (facts.deployment.value or {}).get("status") or {}
+    return int(status.get("readyReplicas") or 0)
 
 
 def _unknown_tasks(row: QueueLag) -> str:

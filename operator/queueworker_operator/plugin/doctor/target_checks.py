@@ -1,7 +1,10 @@
 """PURE: the Deployment, its pods, and who else writes to it."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from queueworker_operator.kube.api import FIELD_MANAGER
@@ -21,6 +24,7 @@ STUCK = {
     "RunContainerError",
 }
 BY_HAND = "kubectl"
+GRACE_OPTION = re.compile(r"--grace[ =](\S+)")
 AMPLE = 3
 
 
@@ -108,7 +112,7 @@ def _overlap(facts: Facts) -> Finding | None:
         spec, name = other.get("spec") or {}, str(other["metadata"]["name"])
         if name == facts.name or spec.get("mode") == "DryRun":
             continue
-        delete = f"{facts.kubectl} delete queueworker {name}"
+        delete = f"{facts.kubectl} delete queueworker {_younger(facts, other)}"
         if (spec.get("scaleTargetRef") or {}).get("name") == facts.target:
             return fail(f"QueueWorker {name} scales deployment {facts.target} too", delete)
         shared = sorted(set(spec.get("queues") or ()) & set(facts.spec.get("queues") or ()))
@@ -117,9 +121,22 @@ def _overlap(facts: Facts) -> Finding | None:
     return None
 
 
+def _younger(facts: Facts, other: Body) -> str:
+    """Name the one that came later: the operator lets the older one act."""
+    mine = str(facts.body["metadata"].get("creationTimestamp") or "")
+    theirs = str(other["metadata"].get("creationTimestamp") or "")
+    return facts.name if theirs and mine > theirs else str(other["metadata"]["name"])
+
+
 def grace(facts: Facts) -> Finding:
-    """Is the time between SIGTERM and SIGKILL longer than the jobs?"""
+    """Is the time between SIGTERM and SIGKILL longer than the jobs, and does the worker know it?"""
     grace_s = deployment_of(facts.deployment.get(), None).grace_s
+    told_s = max(_graces_told(facts.deployment.get()), default=0.0)
+    if told_s > grace_s:
+        return fail(
+            f"the worker is told a grace of {told_s:g}s, the pod has {grace_s:g}s: SIGKILL comes in mid job",
+            _patch(facts, math.ceil(told_s)),
+        )
     service_s = (facts.status.get("backlog") or {}).get("serviceSeconds")
     if service_s is not None and service_s > grace_s:
         told = (
@@ -143,11 +160,30 @@ def grace(facts: Facts) -> Finding:
 def _longer(facts: Facts, longest_s: float) -> str:
     """Give the command for a grace of three times the longest, in whole half minutes."""
     grace_s = int(-(-AMPLE * longest_s // 30) * 30)
+    return f"{_patch(facts, grace_s)}    # and --grace {grace_s}"
+
+
+def _patch(facts: Facts, grace_s: int) -> str:
     pod_spec = {"spec": {"terminationGracePeriodSeconds": grace_s}}
     patch = json.dumps({"spec": {"template": pod_spec}}, separators=(",", ":"))
-    return (
-        f"{facts.kubectl} patch deployment {facts.target} -p '{patch}'    # and --grace {grace_s}"
-    )
+    return f"{facts.kubectl} patch deployment {facts.target} -p '{patch}'"
+
+
+def _graces_told(deployment: Body) -> Iterator[float]:
+    """Give what the containers are told by --grace and by QUEUEWORKER_GRACE_S, where it is a number."""
+    for _, words in _commands(deployment):
+        yield from _numbers(GRACE_OPTION.findall(" ".join(words)))
+    for container in _containers(deployment):
+        entries = container.get("env") or ()
+        yield from _numbers(
+            entry.get("value") for entry in entries if entry.get("name") == "QUEUEWORKER_GRACE_S"
+        )
+
+
+def _numbers(texts: Iterable[object]) -> Iterator[float]:
+    for text in texts:
+        with suppress(ValueError):
+            yield float(str(text))
 
 
 def signals(facts: Facts) -> Finding:
@@ -161,8 +197,12 @@ def signals(facts: Facts) -> Finding:
     return fine("no shell stands before the worker")
 
 
-def _commands(deployment: Body) -> Iterator[tuple[str, list[str]]]:
+def _containers(deployment: Body) -> Sequence[Body]:
     template = (deployment.get("spec") or {}).get("template") or {}
-    for container in (template.get("spec") or {}).get("containers") or ():
+    return (template.get("spec") or {}).get("containers") or ()
+
+
+def _commands(deployment: Body) -> Iterator[tuple[str, list[str]]]:
+    for container in _containers(deployment):
         words = [*(container.get("command") or ()), *(container.get("args") or ())]
         yield str(container.get("name", "")), [str(word) for word in words]
