@@ -14,7 +14,8 @@ images: tools ## build the container images from the Dockerfiles (root; 4 minute
 	@hack/images build
 
 cluster-up: images ## start the cluster of make e2e and leave it up (root; 30 s)
-	@hack/cluster up $$(hack/images build 2>/dev/null)
+	@hack/cluster up $$(hack/images build 2>/dev/null) >/dev/null
+	@echo 'it is up: export KUBECONFIG="$$(hack/cluster kubeconfig)"; what next: docs/howto/install.md'
 
 cluster-down: ## stop the cluster and remove all of it
 	@hack/cluster down && hack/cluster left
