@@ -6,6 +6,7 @@ rules are those that helm renders, with a minute made a second (tests/support/pr
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ from tests.support.worker_process import probe
 NAMESPACE = "alerts"
 PROVOKED = {f"QueueWorker{name}": cause.queue for cause in CAUSES for name in cause.alerts}
 ALL = {rule["alert"] for group in rules_of_the_chart() for rule in group["rules"]}
-FIRES_WITHIN_S, OVER_WITHIN_S = 115.0, 60.0
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+FIRES_WITHIN_S, OVER_WITHIN_S, FILLED_WITHIN_S = 115.0, 60.0, 30.0
+OF_MINUTES = "queueworker_forecast_error_ratio"  # a forecast is held against what came only later
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def seen(
                 for cause in CAUSES:
                     causes.enter_context(cause.provoke(stage))
                 watch.until_fired(PROVOKED, FIRES_WITHIN_S)
-                empty = empty_panels(prometheus)
+                empty = left_empty(prometheus)
                 pages = pages_of(operator, stage)
             watch.until_over(PROVOKED, OVER_WITHIN_S)
         watch.until_fired({"QueueWorkerNoLeader"}, within_s=20)
@@ -100,6 +102,14 @@ def calm_alerts(prometheus: Prometheus) -> set[str]:
     return prometheus.alert_names()
 
 
+def left_empty(prometheus: Prometheus) -> list[str]:
+    """Give the panels that stay empty: a rate needs two scrapes, which a busy machine delays."""
+    deadline_s = time.monotonic() + FILLED_WITHIN_S
+    while (empty := empty_panels(prometheus)) and time.monotonic() < deadline_s:
+        time.sleep(0.5)
+    return empty
+
+
 def empty_panels(prometheus: Prometheus) -> list[str]:
     """Name the expressions of the dashboards that show nothing."""
     values = {"$__rate_interval": "30s", "$namespace": ".*", "$queueworker": ".*"}
@@ -110,7 +120,7 @@ def empty_panels(prometheus: Prometheus) -> list[str]:
                 expression = target["expr"]
                 for name, value in values.items():
                     expression = expression.replace(name, value)
-                if not prometheus.query(expression):
+                if OF_MINUTES not in expression and not prometheus.query(expression):
                     empty.append(expression)
     return empty
 

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from tests.support.controlplane import ApiServer, free_port
 from tests.support.fault_proxy import GOOD, FaultProxy, Plan
+from tests.support.kept_connection import KeptConnection
 from tests.support.mail import Body, Place, deployment, pod, queue_worker, secret
 from tests.support.own_server import OwnServer, own_server
 from tests.support.postgres import fresh_database
@@ -55,9 +56,6 @@ class Stage:
         """Say by hand how many pods a QueueWorker has."""
         patch = json.dumps({"spec": {"replicas": replicas}})
         self.place.kubectl("patch", "queueworker", name, "--type=merge", "-p", patch)
-
-    def has_replicas(self, name: str, replicas: int) -> bool:
-        return self.place.replicas(name) == replicas
 
 
 @contextmanager
@@ -121,14 +119,19 @@ def the_database_is_away(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def the_size_goes_up_and_down(stage: Stage) -> Iterator[None]:
+    """Go up and down as fast as the operator does: the alert wants one change a second each way."""
     over = threading.Event()
 
+    def has(kept: KeptConnection, replicas: int) -> bool:
+        return bool(kept.get("deployments", "flapping")["spec"]["replicas"] == replicas)
+
     def go() -> None:
-        while not over.is_set():
-            for replicas in (4, 1):
-                stage.fix_replicas("flapping", replicas)
-                wanted = partial(stage.has_replicas, "flapping", replicas)
-                wait_until(wanted, within_s=20, what=f"{replicas} replicas", every_s=0.05)
+        with KeptConnection(stage.place) as kept:
+            while not over.is_set():
+                for replicas in (4, 1):
+                    kept.patch("queueworkers", "flapping", {"spec": {"replicas": replicas}})
+                    wanted = partial(has, kept, replicas)
+                    wait_until(wanted, within_s=20, what=f"{replicas} replicas", every_s=0.02)
 
     mover = threading.Thread(target=go, daemon=True)
     mover.start()
