@@ -102,6 +102,12 @@ def test_where_jobs_run_at_full_speed_after_a_step_down_more_are_tried_at_once()
     assert (fewer.mode, fewer.cap) == (GuardMode.DOWN, 14)
 
 
+def test_after_a_first_step_at_full_speed_three_tenths_are_tried_next() -> None:
+    guard, _ = learn_guard(at(GuardMode.DOWN, first=True), measured(30.0, 12.0), SCENE)
+
+    assert (guard.mode, guard.cap, guard.first) == (GuardMode.DOWN, 6, False)
+
+
 def test_full_speed_ends_a_trial_of_fewer_that_was_not_sure_yet() -> None:
     here = scene(fastest_s=30.0)
     few, enough = measured(6.0, 36.0, 4), measured(6.0, 36.0, 8)
