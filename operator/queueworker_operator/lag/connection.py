@@ -11,18 +11,16 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
 
 from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag.bounded import BoundedConnection as Connection
+from queueworker_operator.lag.bounded import Row, check_rows, open_bounded
 from queueworker_operator.lag.refusal import is_broken, unavailable
 from queueworker_operator.lag.sql import statement
 from queueworker_operator.settings import DatabaseSettings
 from queueworker_operator.text import printable
 
 logger = logging.getLogger(__name__)
-
-Row = dict[str, Any]
-Connection = psycopg.AsyncConnection[Row]
 
 # A half-open connection is noticed within 10 s: 5 s idle, then two probes of 2 s.
 DEFAULTS: Mapping[str, str] = {
@@ -80,12 +78,7 @@ async def connect(dsn: str, settings: DatabaseSettings) -> Connection:
     given = parameters(dsn)
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
-            connection = await psycopg.AsyncConnection.connect(
-                **given,
-                autocommit=True,
-                row_factory=dict_row,
-                prepare_threshold=None,  # a pooler may move us to another server connection
-            )
+            connection = await open_bounded(given)
             await bound(connection, settings)
             return connection
     except UnicodeError:  # a part of a host name is empty or longer than 63 characters
@@ -151,6 +144,7 @@ class Database:
             )
             try:
                 cursor = await connection.execute(statement(name), values)
+                check_rows(cursor.rowcount)
                 return await cursor.fetchall()
             except psycopg.Error as exc:
                 error = unavailable(exc, describe(parameters(self._dsn)))
@@ -178,6 +172,8 @@ class Database:
         self._retry_at_s = started_at_s + self._settings.retry_s
         try:
             self._connection = await connect(self._dsn, self._settings)
+            # Nothing listens here: what a server notifies all the same is not kept.
+            self._connection.add_notify_handler(lambda _: None)
         except LagUnavailable as exc:
             if not self._is_away:
                 logger.warning("no connection: %s", exc)

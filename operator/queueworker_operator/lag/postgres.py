@@ -9,7 +9,8 @@ from typing import Any
 from queueworker_operator.decision.model import PodId
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import Lags, QueueLag, Wake, WorkerState, rows
-from queueworker_operator.lag.connection import Database, Row
+from queueworker_operator.lag.bounded import Row
+from queueworker_operator.lag.connection import Database
 from queueworker_operator.lag.listen import Listener
 from queueworker_operator.lag.together import Together
 from queueworker_operator.settings import DatabaseSettings

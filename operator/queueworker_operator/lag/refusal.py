@@ -5,6 +5,7 @@ import re
 import psycopg
 
 from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavailable
+from queueworker_operator.lag.bounded import MOST_BYTES, MOST_ROWS, AnswerTooLarge
 
 # SQLSTATE, or its class, to what happened and what to do.
 PHRASES = {
@@ -24,6 +25,10 @@ PHRASES = {
     "57014": "the statement took too long and was cancelled; tried again",
     "57P": "the server is starting or stopping; tried again",
 }
+TOO_LARGE = (
+    f"an answer of more than {MOST_BYTES >> 20} MB or {MOST_ROWS} rows was not read: it is no honest one; "
+    "look who may change the functions of schema queueworker"
+)
 ACCESS_STATES = ("28",)
 GRANT_STATES = ("3F000", "42501", "42883", "42703", "42P01")
 # After these the connection is opened anew. 25006: the primary was demoted under it.
@@ -51,6 +56,8 @@ NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 
 def unavailable(error: psycopg.Error, database: str) -> LagUnavailable:
     """Say in one line what `database` refused, and what to do about it."""
+    if isinstance(error, AnswerTooLarge):
+        return LagUnavailable(f"{database}: {TOO_LARGE}")
     state = sqlstate(error)
     phrase = phrase_of(state)
     message = f"{database}: {phrase}" + (f" (SQLSTATE {state})" if state else "")
