@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer, run_api_server
+from tests.support.judge import Judge, judged_by_its_secrets
+from tests.support.mail import Place
 
 CRD = Path(__file__).parents[2] / "crds" / "queueworkers.queueworker.dev.yaml"
 
@@ -44,3 +46,14 @@ def namespace(api_server: ApiServer) -> str:
     name = f"test-{uuid.uuid4().hex[:8]}"
     api_server.kubectl("create", "namespace", name)
     return name
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, place: Place) -> Iterator[Judge]:
+    """Hold what the operators of a test write in its `place` to O1 to O7, when they have ended."""
+    for name in request.fixturenames:
+        if name.endswith("dsn"):  # the databases outlive the judgement
+            request.getfixturevalue(name)
+    marker = request.node.get_closest_marker("others_write")
+    with judged_by_its_secrets(place, marker.args[0] if marker else None) as judge:
+        yield judge

@@ -15,6 +15,7 @@ import pytest
 from tests.support.alert_stage import CAUSES, WORKERS, Stage, set_stage
 from tests.support.chart import CHART
 from tests.support.controlplane import ApiServer, free_port
+from tests.support.judge import Unjudged, judged_by_its_secrets
 from tests.support.operator_process import (
     Operator,
     grant,
@@ -61,9 +62,10 @@ def seen(
     kubeconfig, port = kubeconfig_of_account(crd, NAMESPACE, folder), free_port()
     with (
         set_stage(server, template, crd, NAMESPACE) as stage,
+        judged_by_its_secrets(stage.place, unjudged={"flapping": Unjudged.FLAPPING}) as judge,
         running_prometheus(folder / "prometheus", scrapes(stage, port)) as prometheus,
     ):
-        with running_operator(kubeconfig, folder / "first.log", port) as operator:
+        with running_operator(judge, kubeconfig, folder / "first.log", port) as operator:
             calm = calm_alerts(prometheus)
             watch = Watch(prometheus)
             with ExitStack() as causes:
@@ -74,7 +76,7 @@ def seen(
                 pages = pages_of(operator, stage)
             watch.until_over(PROVOKED, OVER_WITHIN_S)
         watch.until_fired({"QueueWorkerNoLeader"}, within_s=20)
-        with running_operator(kubeconfig, folder / "second.log", port):
+        with running_operator(judge, kubeconfig, folder / "second.log", port):
             watch.until_over({"QueueWorkerNoLeader"}, within_s=20)
             yield Seen(watch=watch, calm=calm, empty_panels=empty, pages=pages)
 

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 from tests.postgres.test_secrets import TEXTS
 from tests.support.controlplane import ApiServer
+from tests.support.judge import Judge
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import (
     Operator,
@@ -122,10 +123,10 @@ def channels(place: Place, operator: Operator, conn: Connection) -> Iterator[tup
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_channel_of_the_operator_tells_a_password(
-    place: Place, kubeconfig: Path, conn: Connection, log_format: str
+    place: Place, judge: Judge, kubeconfig: Path, conn: Connection, log_format: str
 ) -> None:
     environ = {"QUEUEWORKER_OPERATOR_LOG_FORMAT": log_format}
-    with running_operator(kubeconfig, kubeconfig.with_name("log"), **environ) as operator:
+    with running_operator(judge, kubeconfig, kubeconfig.with_name("log"), **environ) as operator:
         conn.execute(ENQUEUE)
         wait_until(lambda: place.replicas() > 0, within_s=20, what="scaled")
         await_all_told(place)
@@ -142,6 +143,7 @@ def test_no_channel_of_the_operator_tells_a_password(
     assert CANARY not in (kubeconfig.with_name("log")).read_text()
 
 
+@pytest.mark.usefixtures("judge")
 def test_a_dump_of_all_stacks_tells_no_password(place: Place, kubeconfig: Path) -> None:
     """SIGABRT, as a watchdog sends it, with Python's fault handler on."""
     path = kubeconfig.with_name("log")
@@ -162,14 +164,18 @@ def test_a_dump_of_all_stacks_tells_no_password(place: Place, kubeconfig: Path) 
     assert CANARY not in path.read_text()
 
 
-@pytest.mark.parametrize("output", ["text", "json", "yaml"])
-def test_the_plugin_tells_no_password(
-    place: Place, kubeconfig: Path, conn: Connection, output: str, capsys: Output
-) -> None:
-    with running_operator(kubeconfig, kubeconfig.with_name("log")):
+@pytest.fixture
+def operated(place: Place, judge: Judge, kubeconfig: Path, conn: Connection) -> Place:
+    """Let an operator scale and end."""
+    with running_operator(judge, kubeconfig, kubeconfig.with_name("log")):
         conn.execute(ENQUEUE)
         wait_until(lambda: place.replicas() > 0, within_s=20, what="scaled")
-    access = ["--kubeconfig", str(place.server.kubeconfig), "-n", place.namespace]
+    return place
+
+
+@pytest.mark.parametrize("output", ["text", "json", "yaml"])
+def test_the_plugin_tells_no_password(operated: Place, output: str, capsys: Output) -> None:
+    access = ["--kubeconfig", str(operated.server.kubeconfig), "-n", operated.namespace]
     shape = [] if output == "text" else ["-o", output]
 
     for name in ("mail", *BROKEN):

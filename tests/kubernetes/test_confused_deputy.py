@@ -20,6 +20,7 @@ from tests.support.audit import Asked, account, asked
 from tests.support.chart import DEFINITION, named, render
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.hostile_server import ASKS_FOR_PASSWORD, HostileServer
+from tests.support.judge import judged
 from tests.support.mail import Body, Place, deployment, queue_worker, secret
 from tests.support.operator_process import (
     Operator,
@@ -122,7 +123,9 @@ def stage(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
         tenant.kubectl("create", "-f", "-", stdin=yaml.safe_dump_all([*listed, stateful_set()]))
         kubeconfig = kubeconfig_of_account(api, "system", folder)
         home = operators_own(folder)
-        operator = stack.enter_context(running_operator(kubeconfig, folder / "log", **home))
+        conn = stack.enter_context(psycopg.connect(known["database"], autocommit=True))
+        judge = stack.enter_context(judged(tenant, lambda: [conn]))
+        operator = stack.enter_context(running_operator(judge, kubeconfig, folder / "log", **home))
         yield Stage(server=api, operator=operator, asking=asking, before=before)
 
 

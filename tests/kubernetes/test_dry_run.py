@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer
+from tests.support.judge import Judge, Others
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import (
     command,
@@ -71,15 +72,16 @@ def hpa(place: Place, replicas: int) -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.others_write(Others.HPA)
 def test_a_dry_run_beside_a_live_hpa_writes_nothing_and_prints_the_comparison(
-    place: Place, dsn: str, conn: Connection, tmp_path: Path
+    place: Place, judge: Judge, dsn: str, conn: Connection, tmp_path: Path
 ) -> None:
     """DRY_RUN_MINUTES=10 makes it last so long."""
     kubeconfig = kubeconfig_of_account(place.server, place.namespace, tmp_path)
     place.apply(deployment(replicas=1), secret(dsn), queue_worker(mode="DryRun"), HPA)
     with (
         WorkerProcess(dsn, concurrency=4) as worker,
-        running_operator(kubeconfig, tmp_path / "log") as operator,
+        running_operator(judge, kubeconfig, tmp_path / "log") as operator,
     ):
         worker.ready()
         place.await_condition("Paused", "DryRun")

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import yaml
 from tests.support.controlplane import ApiServer
+from tests.support.judge import Judge, Others
 from tests.support.mail import Place, deployment, pod, queue_worker, secret
 from tests.support.operator_process import (
     Operator,
@@ -30,7 +31,7 @@ def place(crd: ApiServer, namespace: str) -> Place:
 
 
 @pytest.fixture
-def start(place: Place, tmp_path: Path, dsn: str) -> Iterator[Start]:
+def start(judge: Judge, place: Place, tmp_path: Path, dsn: str) -> Iterator[Start]:
     """Start operators; they stop before the database goes, and no log may hold its password."""
     assert CANARY in dsn
     kubeconfig = kubeconfig_of_account(place.server, place.namespace, tmp_path)
@@ -39,7 +40,7 @@ def start(place: Place, tmp_path: Path, dsn: str) -> Iterator[Start]:
 
         def begin() -> Operator:
             logs.append(tmp_path / f"operator-{len(logs)}.log")
-            return stack.enter_context(running_operator(kubeconfig, logs[-1]))
+            return stack.enter_context(running_operator(judge, kubeconfig, logs[-1]))
 
         yield begin
     for log in logs:
@@ -250,6 +251,7 @@ def test_overlapping_queues_of_one_database_are_a_conflict(
     assert "for queue reports already" in told["message"]
 
 
+@pytest.mark.others_write(Others.RIVAL)
 def test_a_rival_writer_is_named_and_left_alone(
     place: Place, start: Start, dsn: str, conn: Connection
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tests.support.chart import DEFINITION
 from tests.support.controlplane import ApiServer
+from tests.support.judge import Judge
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import grant, kubeconfig_of_account, running_operator
 
@@ -140,7 +141,7 @@ def place(crd: ApiServer, namespace: str) -> Place:
 
 
 def test_what_the_api_server_cannot_know_becomes_a_condition_with_the_remedy(
-    place: Place, dsn: str, tmp_path: Path
+    place: Place, dsn: str, judge: Judge, tmp_path: Path
 ) -> None:
     held = secret(dsn)
     held["stringData"]["words"] = "these are words"
@@ -151,7 +152,7 @@ def test_what_the_api_server_cannot_know_becomes_a_condition_with_the_remedy(
         place.apply(queue_worker(name, scaleTargetRef={"name": name}, queues=[name], **spec))
     kubeconfig = kubeconfig_of_account(place.server, place.namespace, tmp_path)
 
-    with running_operator(kubeconfig, tmp_path / "log") as operator:
+    with running_operator(judge, kubeconfig, tmp_path / "log") as operator:
         for name, (_, kind, reason, words) in TOLD.items():
             told = place.await_condition(kind, reason, name=name)
             assert all(word in told["message"] for word in words), told["message"]

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer
+from tests.support.judge import Others, judged_by_its_secrets
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import grant, kubeconfig_of_account, running_operator
-from tests.support.operator_story import judged_by_its_secrets
 from tests.support.postgres import Connection
 from tests.support.waiting import wait_until
 
 Plant = Callable[[Place, Connection], object]
 
 ENQUEUE = "SELECT queueworker.enqueue_many('mail', 'send', array_fill('{}'::jsonb, ARRAY[500]))"
+SCALE = ("scale", "deployment/mail-worker")
 FALSE_RECORD = """
     UPDATE queueworker.decision
     SET record = jsonb_set(record, '{decision,desired}', to_jsonb((record->>'asked')::int - 1))
@@ -33,6 +34,21 @@ PLANTED: dict[str, tuple[Plant, str]] = {
             *("patch", "queueworker", "mail", "--type=merge", "-p", '{"spec":{"maxReplicas":1}}')
         ),
         "is not in 0..1",
+    ),
+    "a size that no operator wrote": (
+        lambda place, _: place.kubectl(*SCALE, "--replicas=3"),
+        "writer='kubectl'.* is nobody's decision",
+    ),
+    "a size of 0 that nobody decided, nor signed": (
+        lambda place, _: place.kubectl(*SCALE, "--replicas=0"),
+        "->0 has no decision",
+    ),
+    "a record that is gone, of a resource that is gone too": (
+        lambda place, conn: (
+            place.kubectl("delete", "queueworker", "mail"),
+            conn.execute("DELETE FROM queueworker.decision"),
+        ),
+        "has no decision",
     ),
 }
 
@@ -65,14 +81,27 @@ def test_a_run_that_keeps_all_promises_passes_and_its_writes_are_seen(
     assert seen == [scene.replicas()]
 
 
+def test_who_is_said_to_write_too_must_do_so(
+    scene: Place, dsn: str, conn: Connection, tmp_path: Path
+) -> None:
+    scene.apply(deployment(), queue_worker(), secret(dsn))
+
+    with pytest.raises(AssertionError, match=r"nobody wrote but the operator: not Others\.RIVAL"):
+        scaled_and_judged(scene, conn, tmp_path, others=Others.RIVAL)
+
+
 def scaled_and_judged(
-    scene: Place, conn: Connection, folder: Path, plant: Plant = lambda *_: None
+    scene: Place,
+    conn: Connection,
+    folder: Path,
+    plant: Plant = lambda *_: None,
+    others: Others | None = None,
 ) -> list[int]:
     """Let an operator answer a burst, then plant a bug; give the writes that were judged."""
     kubeconfig = kubeconfig_of_account(scene.server, scene.namespace, folder)
-    with judged_by_its_secrets(scene) as sizes:
-        with running_operator(kubeconfig, folder / "log"):
+    with judged_by_its_secrets(scene, others) as judge:
+        with running_operator(judge, kubeconfig, folder / "log"):
             conn.execute(ENQUEUE)
             wait_until(lambda: scene.replicas() > 1, within_s=30, what="scaled")
         plant(scene, conn)
-    return [size.replicas for size in sizes.sizes if size.is_ours]
+    return [size.replicas for size in judge.sizes.sizes if size.is_ours]

@@ -63,7 +63,6 @@ def bench(audited: ApiServer, scope: str, dsn: str, tmp_path: Path) -> Iterator[
     place = Place(server=audited, namespace=namespace)
     with operator_bench(place, dsn, tmp_path) as bench:
         yield bench
-        assert bench.check() == []
     place.kubectl("delete", "queueworkers", "--all")  # of no concern to the next operator
 
 

@@ -24,8 +24,9 @@ from tests.support.operator_process import (
     environment,
     kubeconfig_of_account,
 )
-from tests.support.operator_story import SizeWatch, broken, story, written
+from tests.support.operator_story import broken, story, written
 from tests.support.postgres import Connection
+from tests.support.size_watch import SizeWatch
 from tests.support.waiting import wait_until
 
 READY_WITHIN_S = 60.0
@@ -142,7 +143,8 @@ class OperatorBench:
 
     def check(self, **more: Any) -> list[Broken]:
         """Give the promises of O1 to O7 that were broken so far."""
-        return broken(story(self.place, [self.conn], self.writes(), **more))
+        self.sizes.catch_up()
+        return broken(story(self.place, self.sizes, [self.conn], self.writes(), **more))
 
     def writes(self) -> list[Write]:
         """Give what operators wrote to `/scale`, in the API server's order."""
@@ -179,7 +181,7 @@ def is_alive(operator: Operator) -> bool:
 
 @contextlib.contextmanager
 def operator_bench(place: Place, dsn: str, folder: Path) -> Iterator[OperatorBench]:
-    """Make a bench for a namespace whose rights are granted."""
+    """Make a bench for a namespace whose rights are granted; what was written is judged at the end."""
     with (
         ApiProxy(place.server) as api,
         FaultProxy(socket_of(dsn)) as database,
@@ -195,3 +197,5 @@ def operator_bench(place: Place, dsn: str, folder: Path) -> Iterator[OperatorBen
         ) as bench,
     ):
         yield bench
+        bench.api.fault = None
+        assert bench.check() == []

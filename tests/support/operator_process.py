@@ -15,6 +15,7 @@ import yaml
 from tests.support.chart import render
 from tests.support.controlplane import ApiServer
 from tests.support.ending import end
+from tests.support.judge import Judge
 from tests.support.waiting import wait_until
 
 START_WITHIN_S = 30.0
@@ -89,9 +90,13 @@ def environment(kubeconfig: Path, **more: str) -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def running_operator(
-    kubeconfig: Path, log: Path, port: int = 0, **environ: str
+    judge: Judge, kubeconfig: Path, log: Path, port: int = 0, **environ: str
 ) -> Iterator[Operator]:
-    """Run the operator in its kubeconfig's namespace until the block ends; port 0 is any."""
+    """Run the operator in its kubeconfig's namespace until the block ends; port 0 is any.
+
+    It is asked for a judge, so that nobody forgets to have one.
+    """
+    assert judge.sizes.is_running, "the judge has gone before the operator came"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command("run", "--port", str(port)),
