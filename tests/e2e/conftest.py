@@ -9,7 +9,9 @@ from psycopg import sql
 from tests.support.cluster import Cluster, CommandFailed
 from tests.support.deployed import Deployed
 from tests.support.images import Images
+from tests.support.judge import judged
 from tests.support.operator_release import QUEUE_WORKERS, OperatorRelease
+from tests.support.postgres import Connection
 from tests.support.postgres_pod import PASSWORD, TEMPLATE, PostgresPod
 from tests.support.workload import Access, Workload, resources_of
 
@@ -123,11 +125,20 @@ def create_roles(postgres: PostgresPod) -> None:
 
 @pytest.fixture
 def install(operator: OperatorRelease, postgres: PostgresPod) -> Iterator[Install]:
-    """Give a function that installs a workload with a database of its own; gone at the end."""
-    with contextlib.ExitStack() as installed:
+    """Give a function that installs a workload with a database of its own; gone at the end.
+
+    First all that the operator wrote meanwhile is held to O1 to O7.
+    """
+    databases: set[str] = set()
+
+    def connected() -> list[Connection]:
+        return [installed.enter_context(postgres.connect(name)) for name in sorted(databases)]
+
+    with contextlib.ExitStack() as installed, judged(operator.cluster, connected):
 
         def install_workload(workload: Workload) -> Deployed:
             database = workload.database
+            databases.add(database)
             if workload.shares_database is None:
                 postgres.create(database)
                 installed.callback(postgres.drop, database)

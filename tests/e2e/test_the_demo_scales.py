@@ -1,17 +1,23 @@
 """Three commands from an empty cluster to watching it scale, as the page has them."""
 
+import contextlib
 import os
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from tests.support.cluster import Cluster, names, restricted_namespace
 from tests.support.helm import helm_path
 from tests.support.images import Images, repository_and_tag
+from tests.support.judge import Judge, judged
 from tests.support.pages import blocks
+from tests.support.port_forward import PortForward
+from tests.support.postgres import Connection
 from tests.support.tools import ROOT, tool_path
 from tests.support.waiting import wait_until
 
@@ -53,23 +59,43 @@ def test_three_commands_lead_from_an_empty_cluster_to_watching_it_scale(
     first, second, third = page.splitlines()
 
     began_s = time.monotonic()
-    for command in (first, second):
-        subprocess.run(["bash", "-c", command], cwd=folder, env=environment(), check=True)
-    seen = watch(third, folder)
-    seen_after_s = time.monotonic() - began_s
-    wait_until(lambda: replicas(demo) == 0, within_s=ZERO_WITHIN_S, what="no worker is left")
-    zero_after_s = time.monotonic() - began_s
+    with judged_demo(demo) as judge:
+        for command in (first, second):
+            subprocess.run(["bash", "-c", command], cwd=folder, env=environment(), check=True)
+        seen = watch(third, folder)
+        seen_after_s = time.monotonic() - began_s
+        wait_until(lambda: replicas(demo) == 0, within_s=ZERO_WITHIN_S, what="no worker is left")
+        zero_after_s = time.monotonic() - began_s
     measure(
         f"demo: three commands to {seen} pods, seen after {seen_after_s:.0f} s; 0 after {zero_after_s:.0f} s"
     )
 
     assert seen_after_s <= SEEN_WITHIN_S
+    assert [size.replicas for size in judge.sizes.sizes if size.is_ours][-1] == 0
     subprocess.run(
         ["bash", "-c", "helm uninstall queueworker --namespace demo --wait"],
         env=environment(),
         check=True,
     )
     wait_until(lambda: left(demo) == [], within_s=30, what="nothing of the demo is left")
+
+
+@contextlib.contextmanager
+def judged_demo(demo: Cluster) -> Iterator[Judge]:
+    """Hold what the operator writes to O1 to O7, by the decisions in the demo's own Postgres."""
+    with (
+        PortForward(demo, "deployment/queueworker-demo-postgres", 5432) as forward,
+        contextlib.ExitStack() as opened,
+        judged(demo, lambda: [opened.enter_context(connected(demo, forward))]) as judge,
+    ):
+        yield judge
+
+
+def connected(demo: Cluster, forward: PortForward) -> Connection:
+    held = demo.get("secret", "queueworker-demo-owner-db")["data"]["dsn"]
+    return psycopg.connect(
+        b64decode(held).decode(), hostaddr="127.0.0.1", port=forward.port(), autocommit=True
+    )
 
 
 def environment() -> dict[str, str]:

@@ -1,18 +1,15 @@
 """The Postgres that runs in the cluster, reached through a port-forward."""
 
 import contextlib
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from string import Template
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 from tests.support.cluster import Cluster
-from tests.support.tools import ROOT, tool_path
+from tests.support.port_forward import PortForward
+from tests.support.tools import ROOT
 from tests.support.waiting import wait_until
 
 MANIFEST = ROOT / "tests/e2e/manifests/postgres.yaml"
@@ -26,8 +23,7 @@ class PostgresPod:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._forward: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._forward = PortForward(cluster, POD, 5432)
 
     def start(self, image: str) -> None:
         """Start the server and wait until it answers."""
@@ -45,7 +41,7 @@ class PostgresPod:
         """Connect as the superuser from where the tests run."""
         return psycopg.connect(
             host="127.0.0.1",
-            port=self._forwarded_port(),
+            port=self._forward.port(),
             user="postgres",
             password=PASSWORD,
             dbname=database,
@@ -91,32 +87,10 @@ class PostgresPod:
 
     def stop_forwarding(self) -> None:
         """End the port-forward."""
-        if self._forward is not None:
-            self._forward.terminate()
-            self._forward.wait()
-            self._forward = None
+        self._forward.stop()
 
     def _is_held(self) -> bool:
         pods = self.cluster.find("pods", selector="app=postgres")
         statuses = [status for pod in pods for status in pod["status"]["containerStatuses"]]
         running = all("running" in status["state"] for status in statuses)
         return running and not any(status["ready"] for status in statuses)
-
-    def _forwarded_port(self) -> int:
-        if self._forward is None or self._forward.poll() is not None:
-            self._port = wait_until(self._start_forwarding, within_s=30, what="a port-forward")
-        return self._port
-
-    def _start_forwarding(self) -> int | None:
-        """Start kubectl port-forward; it ends itself when the server stops answering."""
-        self.stop_forwarding()
-        command = [str(tool_path("kubectl")), *self.cluster.flags, "port-forward", POD, ":5432"]
-        with tempfile.NamedTemporaryFile() as log:
-            self._forward = subprocess.Popen(command, stdout=log, stderr=log)
-            deadline_s = time.monotonic() + 10
-            while time.monotonic() < deadline_s and self._forward.poll() is None:
-                printed = Path(log.name).read_text()
-                if "Forwarding from 127.0.0.1:" in printed:
-                    return int(printed.split("127.0.0.1:", 1)[1].split(" ", 1)[0])
-                time.sleep(0.05)
-        return None
