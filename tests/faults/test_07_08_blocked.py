@@ -1,11 +1,14 @@
 """Rows 7 and 8: a handler holds Python's lock, or blocks the event loop."""
 
 import fcntl
+import time
 from pathlib import Path
 
 from tests.support.fault_workers import SHORT_TTL_S, refused, runner, short
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench
+
+from queueworker.worker.watchdog import LOOK_EVERY_S, STOOD_STILL_S
 
 
 def test_row_07_held_lock_a_lost_lease_is_noticed_and_nothing_counts_twice(
@@ -19,7 +22,9 @@ def test_row_07_held_lock_a_lost_lease_is_noticed_and_nothing_counts_twice(
         two.ready()
         (job,) = bench.enqueue("hold_gil_once", path=str(path), max_attempts=5)
         held, _ = runner(bench, job, one, two)
+        still_until_s = time.monotonic() + STOOD_STILL_S + 2 * LOOK_EVERY_S
         bench.until_gone(job)
+        time.sleep(max(still_until_s - time.monotonic(), 0.0))
         fcntl.flock(held_file, fcntl.LOCK_UN)
         wait_until(lambda: "lease lost" in held.log, what="the loss")
         held.identity(2)
