@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from tests.support.fault_workers import SHORT_TTL_S, runner, short
+from tests.support.fault_workers import SHORT_TTL_S, runner, short, two_ready
 from tests.support.worker_process import Bench
 
 NOISE_S = 1.0  # of a machine that runs other things
@@ -15,9 +15,7 @@ NOISE_S = 1.0  # of a machine that runs other things
 def test_row_01_a_killed_workers_jobs_run_elsewhere_under_a_larger_token(
     dsn: str, bench: Bench
 ) -> None:
-    with short(dsn) as one, short(dsn) as two:
-        one.ready()
-        two.ready()
+    with two_ready(dsn) as (one, two):
         (job,) = bench.enqueue("nap", seconds=2.0, max_attempts=2)
         first, second = runner(bench, job, one, two)
         first.signal(signal.SIGKILL)

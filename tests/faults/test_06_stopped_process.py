@@ -4,7 +4,7 @@ import re
 import signal
 
 import pytest
-from tests.support.fault_workers import SHORT_TTL_S, refused, runner, short
+from tests.support.fault_workers import SHORT_TTL_S, refused, runner, two_ready
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
@@ -18,9 +18,7 @@ def refused_here(worker: WorkerProcess) -> float:
 def test_row_06_the_effect_of_a_stopped_worker_is_rolled_back_and_counted(
     dsn: str, bench: Bench
 ) -> None:
-    with short(dsn) as one, short(dsn) as two:
-        one.ready()
-        two.ready()
+    with two_ready(dsn) as (one, two):
         (job,) = bench.enqueue("slow_effect", seconds=3.0, max_attempts=5)
         zombie, other = runner(bench, job, one, two)
         zombie.signal(signal.SIGSTOP)
@@ -48,9 +46,7 @@ def test_row_06_the_effect_of_a_stopped_worker_is_rolled_back_and_counted(
 
 @pytest.mark.slow_fault
 def test_row_06_the_late_result_of_a_thread_is_refused(dsn: str, bench: Bench) -> None:
-    with short(dsn) as one, short(dsn) as two:
-        one.ready()
-        two.ready()
+    with two_ready(dsn) as (one, two):
         (job,) = bench.enqueue("thread_nap", seconds=4.0, max_attempts=5)
         zombie, _ = runner(bench, job, one, two)
         zombie.signal(signal.SIGSTOP)

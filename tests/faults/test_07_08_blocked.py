@@ -4,7 +4,7 @@ import fcntl
 import time
 from pathlib import Path
 
-from tests.support.fault_workers import SHORT_TTL_S, refused, runner, short
+from tests.support.fault_workers import SHORT_TTL_S, refused, runner, short, two_ready
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench
 
@@ -16,10 +16,8 @@ def test_row_07_held_lock_a_lost_lease_is_noticed_and_nothing_counts_twice(
 ) -> None:
     """No thread runs while the lock is held: the lease cannot be kept, so its loss must be seen."""
     path = tmp_path / "held"
-    with path.open("w") as held_file, short(dsn) as one, short(dsn) as two:
+    with path.open("w") as held_file, two_ready(dsn) as (one, two):
         fcntl.flock(held_file, fcntl.LOCK_EX)
-        one.ready()
-        two.ready()
         (job,) = bench.enqueue("hold_gil_once", path=str(path), max_attempts=5)
         held, _ = runner(bench, job, one, two)
         still_until_s = time.monotonic() + STOOD_STILL_S + 2 * LOOK_EVERY_S

@@ -1,7 +1,8 @@
 """Workers of the tasks that misbehave, with leases short enough for a test."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.support.fault_tasks import APP
 from tests.support.worker_process import Bench, WorkerProcess
@@ -23,13 +24,19 @@ def short(
     )
 
 
+@contextmanager
+def two_ready(dsn: str) -> Iterator[tuple[WorkerProcess, WorkerProcess]]:
+    """Start two, and wait until both are ready: no start races with the end of a job."""
+    with short(dsn) as one, short(dsn) as two:
+        one.ready()
+        two.ready()
+        yield one, two
+
+
 def runner(
     bench: Bench, job_id: int, one: WorkerProcess, two: WorkerProcess
 ) -> tuple[WorkerProcess, WorkerProcess]:
-    """Give the worker that runs a job, and the other.
-
-    Both are ready before there is a job: no start of a process races with the job's end.
-    """
+    """Give the worker that runs a job, and the other."""
     bench.until_noted(job_id)
     query = "SELECT worker_id::text FROM queueworker.claim WHERE %s = ANY (ids)"
     return (one, two) if bench.one(query, job_id) == one.identity(1)[1] else (two, one)

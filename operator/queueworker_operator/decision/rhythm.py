@@ -122,10 +122,8 @@ def surprises(flow: Flow, before: Rhythm, after: Rhythm, ticks: tuple[float, ...
         return flow
     began_s = after.began_s[-1]
     burst = next_burst(before, began_s)
-    if (
-        burst is None
-        or not _LONGEST_TICKS > len(burst.jobs) > (after.last_s - began_s) / OBSERVE_EVERY_S
-    ):
+    over = (after.last_s - began_s) / OBSERVE_EVERY_S
+    if burst is None or len(burst.jobs) >= _LONGEST_TICKS or over >= len(burst.jobs):
         return flow
     if after.began_s == before.began_s or began_s >= burst.earliest_s:
         return replace(flow, announced=flow.announced + _excess(flow, ticks))

@@ -90,9 +90,8 @@ def proceed(guard: Guard, evidence: Evidence, scene: Scene) -> Step:
     found = compare(guard, measured, scene.dispersion)
     wanted = _FIRST_ERROR_WANTED if guard.first else _ERROR_WANTED
     unsure = found.error > wanted and measured.seconds < scene.longest_s
-    if _is_clear(guard, scene, measured, found):
-        unsure = False
-    if measured.seconds < scene.window_s or unsure:
+    clear = _is_clear(guard, scene, measured, found)
+    if measured.seconds < scene.window_s or (unsure and not clear):
         return guard, evidence
     return _judged(guard, scene, measured, found), without_ticks(evidence)
 
