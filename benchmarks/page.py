@@ -11,7 +11,7 @@ from benchmarks.machine import ROOT
 from benchmarks.result import told_load
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.systems import OURS
-from benchmarks.table import figure, names_of, ratio
+from benchmarks.table import figure, markdown, names_of, ratio
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path("docs/explanation/benchmarks.md")
@@ -97,9 +97,8 @@ def section(result: Result) -> str:
     head = ["system", "processes", "variant", *names, "ours / it"]
     used = [at for at, title in enumerate(head) if title != "variant" or rows[0]["variant"]]
     cells = [_cells(row, names, rows) for row in rows]
-    lines = [head, ["---"] * len(head), *cells]
-    table = "\n".join("| " + " | ".join(line[at] for at in used) + " |" for line in lines)
-    return f"\n{table}\n\n{_settings(rows)}\n{_origin(result)}\n"
+    table = markdown([head[at] for at in used], [[line[at] for at in used] for line in cells])
+    return f"\n{table}\n{_settings(rows)}\n{_origin(result)}\n"
 
 
 def _rest(names: Sequence[str], has_results: bool) -> str:

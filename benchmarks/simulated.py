@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.keda.page import BLOCK
+from benchmarks.table import markdown
 
 PAGE = Path("docs/explanation/simulated-proof.md")
 WORDS = {True: "met", False: "**missed**", None: ""}
@@ -18,15 +19,11 @@ def fill(text: str, results: Mapping[str, Any]) -> str:
 def goals(results: Mapping[str, Any]) -> str:
     """Show each goal with the figure reached, and how many are met."""
     rows = results["goals"]
-    lines = [
-        ["goal", "setting", "bound", "here", ""],
-        ["---"] * 5,
-        *(
-            [row["goal"], row["setting"], row["bound"], row["figure"], WORDS[row["met"]]]
-            for row in rows
-        ),
+    cells = [
+        [row["goal"], row["setting"], row["bound"], row["figure"], WORDS[row["met"]]]
+        for row in rows
     ]
+    table = markdown(["goal", "setting", "bound", "here", ""], cells)
     met, missed = (sum(row["met"] is told for row in rows) for told in (True, False))
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     about = f"`{results['command']}`, {len(results['workloads'])} cases, commit {results['commit']}"
-    return f"{table}\n\n{met} goals are met, {missed} missed. {about}, {results['at']}.\n"
+    return f"{table}\n{met} goals are met, {missed} missed. {about}, {results['at']}.\n"

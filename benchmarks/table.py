@@ -10,6 +10,12 @@ Rows = Sequence[Mapping[str, Any]]
 HIDDEN = {"jobs", "seconds"}
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Give a table of a page."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
 def table(result: Mapping[str, Any]) -> str:
     """Give the result as aligned text."""
     rows: Rows = result["rows"]

@@ -4,9 +4,11 @@ Each stands on the page between `<!-- figures: NAME -->` and `<!-- end -->`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.table import markdown
 
 PAGE = Path("docs/explanation/keda.md")
 BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -38,7 +40,7 @@ def reaction(results: Results) -> str:
         ]
         for system, name in SYSTEMS.items()
     ]
-    return _table(head, rows) + _origin(measured)
+    return markdown(head, rows) + _origin(measured)
 
 
 def trace(results: Results) -> str:
@@ -57,7 +59,7 @@ def trace(results: Results) -> str:
         for run in _traces(results)
         for system, name in SYSTEMS.items()
     ]
-    return _table(head, rows) + "".join(_origin(run) for run in _traces(results))
+    return markdown(head, rows) + "".join(_origin(run) for run in _traces(results))
 
 
 def agreement(results: Results) -> str:
@@ -74,7 +76,7 @@ def agreement(results: Results) -> str:
         for run in _traces(results)
         for system in ("keda, tuned", "keda")
     ]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def scale_in(results: Results) -> str:
@@ -93,7 +95,7 @@ def scale_in(results: Results) -> str:
         ],
         ["jobs interrupted", f"**{measured['jobs_interrupted']}**"],
     ]
-    return _table(["", ""], rows) + _origin(measured)
+    return markdown(["", ""], rows) + _origin(measured)
 
 
 def crash(results: Results) -> str:
@@ -104,7 +106,7 @@ def crash(results: Results) -> str:
         str(measured["kills"]),
         *[f"{waits[name] / 1000:.2f}" for name in ("p50_ms", "p99_ms", "max_ms")],
     ]
-    return _table(["kills", "median, s", "p99, s", "longest, s"], [row]) + _origin(measured)
+    return markdown(["kills", "median, s", "p99, s", "longest, s"], [row]) + _origin(measured)
 
 
 TABLES: Mapping[str, Callable[[Results], str]] = {
@@ -136,11 +138,6 @@ def _trace_row(run: Any, system: str, name: str) -> list[str]:
 
 def _range(times: Mapping[str, float]) -> str:
     return f"{times['p50']:.3g} s ({times['least']:.2g} to {times['most']:.3g})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _origin(measured: Any) -> str:
