@@ -11,6 +11,7 @@ from queueworker_operator.decision.model import Decision, Policy, Replicas, Samp
 class Fact(StrEnum):
     """Something that a person should know beside the decision: a condition's reason."""
 
+    WAITING = "WaitingForFirstSample"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     ACCESS_REFUSED = "AccessRefused"
     GRANT_MISSING = "GrantMissing"

@@ -452,3 +452,26 @@ def test_a_reason_to_worry_is_an_event_also_without_a_change_of_replicas(
     assert (event["reason"], event["type"]) == ("MaxReplicas", "Warning")
     assert "maxReplicas is 2" in event["message"]
     assert place.replicas() == 2
+
+
+def test_a_healthy_start_warns_of_nothing(
+    place: Place, start: Start, dsn: str, conn: Connection
+) -> None:
+    place.apply(deployment(replicas=1), queue_worker(minReplicas=1), secret(dsn))
+    start()
+    told = place.await_condition("Ready", "WaitingForFirstSample")
+    assert "the 1 replicas are held" in told["message"]
+
+    enqueue(conn, 1)
+    place.await_condition("Ready", "AsExpected")
+
+    assert [event["message"] for event in place.events() if event["type"] == "Warning"] == []
+
+
+def test_an_outage_at_the_start_is_warned_of_at_once(place: Place, start: Start) -> None:
+    place.apply(deployment(replicas=1), queue_worker(), secret("host=127.0.0.1 port=1 dbname=x"))
+    start()
+
+    [event] = wait_until(place.events, within_s=15, what="an event")
+
+    assert (event["reason"], event["type"]) == ("MetricsUnavailable", "Warning")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -14,6 +14,7 @@ from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.record import replay
 from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason, Window
 from queueworker_operator.errors import LagUnavailable
+from queueworker_operator.lag import Lags
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.report import Fact
 from queueworker_operator.settings import LoopSettings
@@ -167,7 +168,38 @@ def test_pods_without_any_row_in_the_database_are_held_not_removed(dsn: str) -> 
             report = await reports.next(3)
 
         assert target.writes == []
-        assert "the 3 replicas are held" in report.facts[Fact.METRICS_UNAVAILABLE]
+        assert "the 3 replicas are held" in report.facts[Fact.WAITING]
+
+    run(scene())
+
+
+class Slow(PostgresLag):
+    """Lets something happen after the database has answered the first read."""
+
+    answered: Callable[[], None] | None = None
+
+    async def look(self, queues: Sequence[str]) -> Lags:
+        lags = await super().look(queues)
+        if self.answered is not None:
+            self.answered()
+            self.answered = None
+        return lags
+
+
+def test_who_comes_during_a_read_is_not_told_that_its_queue_is_missing(dsn: str) -> None:
+    async def scene() -> None:
+        await enqueue(dsn, 1)
+        await enqueue(dsn, 1, "late")
+        first, second = PodTarget(dsn, ("mail",)), PodTarget(dsn, ("late",))
+        late = Assignment(key="default/late", queues=("late",), policy=fixed(0), target=second)
+        source = Slow(dsn)
+        async with looping(dsn, [assigned(first, fixed(0))], source=source) as (loop, reports):
+            source.answered = lambda: loop.assign(late)
+            report = await reports.next(1, late.key)
+
+        assert report.sample is not None
+        assert report.sample.ready == 1
+        assert not report.facts
 
     run(scene())
 

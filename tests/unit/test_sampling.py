@@ -48,9 +48,10 @@ def watch(*queues: str) -> Watch:
     )
 
 
-def reading(*lags: QueueLag) -> Reading:
+def reading(*lags: QueueLag, read_at_s: float = 0.0) -> Reading:
     return Reading(
-        read_at_s=0.0, lags=Lags(lags[0].at_s if lags else 0.0, {lag.queue: lag for lag in lags})
+        read_at_s=read_at_s,
+        lags=Lags(lags[0].at_s if lags else 0.0, {lag.queue: lag for lag in lags}),
     )
 
 
@@ -102,7 +103,24 @@ def test_without_any_row_replicas_are_held() -> None:
     found = sampled(watch("mail"), reading(), 3)
 
     assert found.sample is None
-    assert "the 3 replicas are held" in found.facts[Fact.METRICS_UNAVAILABLE]
+    assert "the 3 replicas are held" in found.facts[Fact.WAITING]
+
+
+def test_the_first_worker_has_a_minute_from_the_first_replica() -> None:
+    held = watch("mail")
+    sampled(held, reading(read_at_s=5.0), 0)
+
+    facts = {at_s: set(sampled(held, reading(read_at_s=at_s), 1).facts) for at_s in (100, 159, 160)}
+
+    waiting, trouble = {Fact.WAITING}, {Fact.METRICS_UNAVAILABLE}
+    assert facts == {100: waiting, 159: waiting, 160: trouble}
+
+
+def test_a_row_that_was_there_and_is_gone_is_a_trouble_at_once() -> None:
+    held = watch("mail")
+    sampled(held, reading(lag("mail", ready=1)), 1)
+
+    assert Fact.METRICS_UNAVAILABLE in sampled(held, reading(), 1).facts
 
 
 def test_without_any_row_and_without_replicas_there_is_no_work() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -106,8 +106,10 @@ class DatabaseLoop:
         self._pace = self._pace.began(self._ports.clock(), self._ports.settings)
         self._woken.clear()
         reading = await self._read()
-        watches = tuple(self._watches.values())
-        note_shared(watches)
+        assigned = self._watches.values()
+        note_shared(assigned)
+        # One that came during the read was not asked for: the next tick, at once, is its first.
+        watches = [w for w in assigned if reading.queues.issuperset(w.assignment.queues)]
         self._wrote = False
         await self._step_all(to_step(self._ports, watches, reading), reading)
         if self._wrote:
@@ -119,21 +121,21 @@ class DatabaseLoop:
 
     async def _read(self) -> Reading:
         began_s = self._ports.clock()
-        queues = {q for watch in self._watches.values() for q in watch.assignment.queues}
+        queues = frozenset(q for w in self._watches.values() for q in w.assignment.queues)
         if not queues:
             return Reading(read_at_s=began_s)
         try:
             lags = await self._ports.source.look(sorted(queues))
         except LagUnavailable as exc:
             self._ports.metrics.metric_read_failures.inc()
-            return Reading(read_at_s=began_s, trouble=exc)
+            return Reading(read_at_s=began_s, queues=queues, trouble=exc)
         except Exception as exc:
             logger.exception("reading the lag failed")
             kind = type(exc).__name__
             trouble = LagUnavailable(f"reading the lag failed ({kind}): see the operator's log")
-            return Reading(read_at_s=began_s, trouble=trouble)
+            return Reading(read_at_s=began_s, queues=queues, trouble=trouble)
         self._ports.metrics.metric_read_seconds.observe(self._ports.clock() - began_s)
-        return Reading(read_at_s=began_s, lags=lags)
+        return Reading(read_at_s=began_s, queues=queues, lags=lags)
 
     async def _step_all(self, watches: Sequence[Watch], reading: Reading) -> None:
         """Step all side by side; one that is slow goes on alone and is left out meanwhile."""
@@ -216,7 +218,7 @@ class DatabaseLoop:
         await self._ports.source.close()
 
 
-def note_shared(watches: Sequence[Watch]) -> None:
+def note_shared(watches: Collection[Watch]) -> None:
     """Tell each whether QueueWorkers of other namespaces have their workers in the same database."""
     places = {watch.assignment.key.partition("/")[0] for watch in watches}
     for watch in watches:

@@ -33,9 +33,10 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One read of all queues at `read_at_s` (the loop's clock), or why there is none."""
+    """One read of `queues` at `read_at_s` (the loop's clock), or why there is none."""
 
     read_at_s: float
+    queues: frozenset[str] = frozenset()
     lags: Lags = field(default_factory=Lags)
     trouble: LagUnavailable | None = None
 

@@ -12,6 +12,8 @@ from queueworker_operator.report import Fact
 
 # Reads are a second apart: half of one decides which is nearest to the 5 s.
 OBSERVE_TOLERANCE_S = 0.5
+# A queue gets its row from its first worker or job: a new one is no outage for so long.
+FIRST_ROW_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,17 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
     lags = tuple(reading.lags.of(queue) for queue in queues if queue in known)
     facts = missing_fact(tuple(queue for queue in queues if queue not in known))
     if lags:
+        watch.row_due_at_s = float("-inf")
         watch.unknown = watch.unknown.refresh(lags)
         sample = pool(lags, watch.assignment.policy.start_within_s, watch.unknown)
         return Sampled(sample=sample, lags=lags, facts=facts)
     if replicas:
         text = f"{facts[Fact.QUEUE_MISSING]}; the {replicas} replicas are held until it has"
-        return Sampled(facts={Fact.METRICS_UNAVAILABLE: text})
+        if watch.row_due_at_s is None:
+            watch.row_due_at_s = reading.read_at_s + FIRST_ROW_WITHIN_S
+        is_new = reading.read_at_s < watch.row_due_at_s
+        return Sampled(facts={Fact.WAITING if is_new else Fact.METRICS_UNAVAILABLE: text})
+    watch.row_due_at_s = None
     return Sampled(sample=empty(watch.observed_at_s or 0.0), facts=facts)
 
 

@@ -53,6 +53,7 @@ class Watch:
     """The loop's memory of one assignment; the only mutable thing here, written by its step.
 
     `shared`: QueueWorkers of other namespaces, too, have their workers in this database.
+    `row_due_at_s`: from when on queues without a row are a trouble; None: no replica waits for one.
     """
 
     assignment: Assignment
@@ -64,6 +65,7 @@ class Watch:
     unknown: Unknown = NONE_UNKNOWN
     sampled_at_s: float | None = None
     unread_since_s: float | None = None
+    row_due_at_s: float | None = None
     saved_at_s: float | None = None
     scale_in: ScaleIn = field(default_factory=ScaleIn)
     adopted: bool = False
@@ -91,6 +93,7 @@ class Watch:
         if assignment.queues != self.assignment.queues:
             self.state = replace(self.state, last=None)
             self.forecasts = replace(self.forecasts, pending=None)
+            self.row_due_at_s = None
         self.assignment = assignment
 
     def replicas(self, now_s: float) -> Replicas | None:

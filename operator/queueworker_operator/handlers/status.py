@@ -192,7 +192,7 @@ class StatusWriter:
     def _begins_to_warn(self, story: Story, report: Report) -> bool:
         """Tell whether a reason to worry is new, or was told long ago."""
         reason = None if report.decision is None else report.decision.reason
-        if not report.changed or reason not in WARNINGS:
+        if not report.changed or reason not in WARNINGS or Fact.WAITING in report.facts:
             return False
         before_s, now_s = story.warned.get(reason, float("-inf")), self._clock()
         if now_s - before_s < REFRESH_S:

@@ -22,7 +22,6 @@ class ConditionReason(StrEnum):
     """Words that neither a decision (`Reason`) nor a tick (`Fact`) knows."""
 
     AS_EXPECTED = "AsExpected"
-    WAITING = "WaitingForFirstSample"
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 a word of the status, not a secret
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 a word of the status, not a secret

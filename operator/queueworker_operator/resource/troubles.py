@@ -7,6 +7,7 @@ from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
 
 FACTS = {
+    Fact.WAITING: (Condition.METRICS_AVAILABLE, True),
     Fact.METRICS_UNAVAILABLE: (Condition.METRICS_AVAILABLE, True),
     Fact.ACCESS_REFUSED: (Condition.METRICS_AVAILABLE, True),
     Fact.QUEUE_MISSING: (Condition.METRICS_AVAILABLE, False),
@@ -45,7 +46,7 @@ def troubles_of(report: Report) -> Iterator[Trouble]:
     if report.decision is None and not report.facts:
         yield Trouble(
             condition=Condition.METRICS_AVAILABLE,
-            reason=ConditionReason.WAITING,
+            reason=Fact.WAITING,
             message="the database has not been read yet",
         )
     yield from _saturated(report)
