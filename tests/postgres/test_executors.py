@@ -1,8 +1,10 @@
 """Handlers run in the loop, in threads or in processes, and are stopped at their deadline."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from tests.support.waiting import wait_until
@@ -59,6 +61,45 @@ def test_children_end_with_their_killed_worker(dsn: str, bench: Bench) -> None:
         assert child != worker.process.pid
         worker.process.kill()
         wait_until(lambda: not is_running(child), what="the child's end")
+
+
+def test_a_stopped_child_ends_with_its_killed_worker(dsn: str, bench: Bench) -> None:
+    (job,) = bench.enqueue("process_nap", seconds=300)
+    with WorkerProcess(dsn) as worker:
+        bench.until_noted(job)
+        child = int(bench.conn.execute("SELECT worker FROM ledger").fetchall()[0][0])
+        grandchild = int(bench.notes(job)[0].removeprefix("start "))
+        os.kill(child, signal.SIGSTOP)  # as the worker does right before it kills one
+        worker.process.kill()
+        try:
+            wait_until(lambda: not is_running(child), what="the child's end")
+            wait_until(lambda: not is_running(grandchild), what="the grandchild's end")
+        finally:
+            for pid in (child, grandchild):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [(3, "wrote what is no answer"), (9 << 20, "of which the worker reads 8,388,608 at most")],
+    ids=["no answer", "more than is read"],
+)
+def test_a_handler_that_writes_into_its_childs_channel_has_failed_and_not_crashed(
+    dsn: str, bench: Bench, size_bytes: int, words: str
+) -> None:
+    (job,) = bench.enqueue("answer_itself", size_bytes=size_bytes)
+    with WorkerProcess(dsn, concurrency=1):
+        bench.until_gone(job)
+        (after,) = bench.enqueue("segfault")
+        bench.until_gone(after)
+
+    # The one after got no answer that was left in the channel.
+    kinds = dict(bench.conn.execute("SELECT id, kind FROM queueworker.dead_job").fetchall())
+    assert kinds == {job: "error", after: "crash"}
+    error = bench.one("SELECT error FROM queueworker.dead_job WHERE id = %s", job)
+    assert words in error
+    assert "leave file descriptors alone that it did not open" in error
 
 
 def test_a_child_that_dies_fails_its_job_and_nothing_else(dsn: str, bench: Bench) -> None:

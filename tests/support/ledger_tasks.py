@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import psycopg
 
@@ -119,6 +120,15 @@ def process_nap(ctx: Context, seconds: float) -> None:
 @app.task(queue="mail", executor="process", max_attempts=1)
 def segfault() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@app.task(queue="mail", executor="process", max_attempts=1)
+def answer_itself(size_bytes: int) -> None:
+    """Write into every socket, as code does that takes a descriptor for its own."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if entry.readlink().name.startswith("socket:"):
+                os.write(int(entry.name), b"x" * size_bytes + b"\n")
 
 
 @app.task(queue="mail")

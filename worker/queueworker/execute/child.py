@@ -3,11 +3,13 @@
 `python -m queueworker.execute.child MODULE:APP FILE_DESCRIPTOR`
 """
 
+import ctypes
 import os
 import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 
 from queueworker.errors import InvalidCall, QueueWorkerError
@@ -17,11 +19,14 @@ from queueworker.execute.tree import MARK, kill_descendants
 from queueworker.job import Outcome
 from queueworker.load import load_app
 
+PR_SET_PDEATHSIG = 1
+
 
 def main(arguments: list[str]) -> int:
     """Serve calls until the worker closes the channel."""
     reference, descriptor = arguments
     own_pid = os.getpid()
+    _go_on_without_parent()
     try:
         app = load_app(reference)
     except QueueWorkerError as exc:
@@ -37,6 +42,16 @@ def main(arguments: list[str]) -> int:
             if os.getpid() != own_pid:
                 os._exit(0)  # a copy that the handler forked: its answer would be a second one
             channel.sendall(outcome_frame(outcome))
+
+
+def _go_on_without_parent() -> None:
+    """Let this process be continued when its parent dies: a stopped one cannot end itself.
+
+    The worker stops a child before it kills it; one that dies between the two would leave it
+    for ever. Not SIGKILL: this process still has to kill what is below it.
+    """
+    with suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def _read(channel: socket.socket, lines: "SimpleQueue[bytes]") -> None:

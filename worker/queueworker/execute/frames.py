@@ -26,6 +26,16 @@ MOST_FRAME_BYTES = 8 << 20
 READY = b'{"ready": true}\n'
 
 
+class ForeignAnswer(Exception):
+    """What came is not from the child's own code: its answers are bounded, and JSON."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the handler wrote what is no answer into the worker's channel ({what});"
+            " let it leave file descriptors alone that it did not open"
+        )
+
+
 def call_frame(call: Call) -> bytes:
     """Write a call for a child."""
     job = call.job
@@ -76,11 +86,15 @@ def _outcome_fields(outcome: Outcome) -> Mapping[str, object]:
 
 
 def read_outcome(line: bytes) -> Outcome:
-    """Read a child's answer; anything unreadable is a failure of the attempt."""
+    """Read a child's answer.
+
+    Raises:
+        ForeignAnswer: it is none.
+    """
     try:
         return _outcome(json.loads(line))
     except (ValueError, KeyError, TypeError):
-        return Failed(error="the child process gave an answer that cannot be read")
+        raise ForeignAnswer(f"{len(line):,} bytes") from None
 
 
 def _outcome(frame: Mapping[str, Any]) -> Outcome:

@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from queueworker.execute.call import Call
-from queueworker.execute.frames import MOST_FRAME_BYTES, call_frame, read_outcome
+from queueworker.execute.frames import MOST_FRAME_BYTES, ForeignAnswer, call_frame, read_outcome
 from queueworker.execute.tree import MARK, kill_tree, reap
 from queueworker.job import Cancelled, Failed, FailureKind, Outcome, TimedOut
 
@@ -63,6 +63,9 @@ class ProcessExecutor:
         except asyncio.CancelledError:
             self._end(child)
             return Cancelled()
+        except ForeignAnswer as exc:
+            self._end(child)  # its true answer may follow: that must not be the next job's
+            return Failed(error=str(exc))
         except (OSError, ValueError) as exc:
             self._end(child)
             return await _crash(child, exc)
@@ -107,7 +110,7 @@ class ProcessExecutor:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await _line(child)
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, ForeignAnswer, TimeoutError):
             self._end(child)
             raise ValueError("it did not import the app; its own message is in the log") from None
         except BaseException:
@@ -144,10 +147,13 @@ async def _exchange(child: _Child, call: Call) -> Outcome:
 
 
 async def _line(child: _Child) -> bytes:
-    line = await child.reader.readline()
-    if not line:
-        raise ConnectionError("the child process ended")
-    return line
+    try:
+        return await child.reader.readuntil()
+    except asyncio.IncompleteReadError:
+        raise ConnectionError("the child process ended") from None
+    except asyncio.LimitOverrunError as exc:
+        read = f"of which the worker reads {MOST_FRAME_BYTES:,} at most"
+        raise ForeignAnswer(f"{exc.consumed:,} bytes or more, {read}") from None
 
 
 async def _crash(child: _Child | None, exc: Exception) -> Outcome:
