@@ -88,8 +88,9 @@ def measured(name: str, *, hours: float = HOURS, setting: Setting = BUFFERED) ->
     return measure(Task(scenario=name, setting=setting, rivals=False, hours=hours))
 
 
-def test_stuck_jobs_cost_next_to_nothing() -> None:
-    found = measured("stuck")
+@pytest.mark.parametrize(("name", "hours"), [("stuck", HOURS), ("stuck-twice", 1.0)])
+def test_stuck_jobs_cost_next_to_nothing(name: str, hours: float) -> None:
+    found = measured(name, hours=hours)
 
     assert found.calm is not None
     assert found.figures["dbc"].pod_hours <= 1.15 * found.calm.pod_hours

@@ -368,6 +368,22 @@ def test_jobs_that_nobody_claims_ask_for_no_pods() -> None:
     assert (decision.desired, decision.unclaimable) == (1, 500.0)
 
 
+@pytest.mark.parametrize(("jobs", "after"), [(900, 1), (20, 20)])
+def test_pods_that_were_wanted_for_jobs_of_nobody_go_as_soon_as_that_is_known(
+    jobs: int, after: int
+) -> None:
+    there = Replicas(current=20, ready=20)
+    policy = replace(POLICY, min_replicas=1, slots_per_pod=4)
+    state, desired = learned(wanted=((AT_S, 20.0),)), []
+    for after_s in (5.0, 10.0, 15.0, 20.0):
+        seen = sample(after_s, ready=jobs, running=2)
+        state = observe(policy, state, seen, there)
+        decision, state = decide(policy, state, seen, there)
+        desired.append(min(decision.desired, there.current))
+
+    assert desired == [20, 20, 20, after]
+
+
 def test_the_age_of_unclaimable_jobs_does_not_count() -> None:
     seen = sample(ready=30, oldest_age_s=9000.0, running=10, unclaimable=10.0)
     known = learned(rate_per_s=10.0)

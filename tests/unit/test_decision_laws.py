@@ -19,6 +19,7 @@ from queueworker_operator.decision.model import (
     Sample,
     Saturation,
 )
+from queueworker_operator.decision.outlook import slots_of
 from queueworker_operator.decision.state import (
     Evidence,
     Guard,
@@ -187,6 +188,22 @@ def test_no_more_than_the_guard_found_useful_are_added(
     assert decision.desired <= max(cap, min(replicas.current, policy.max_replicas))
     assert decision.desired <= alone.desired
     assert after.guard == state.guard
+
+
+@given(histories(), replicas_seen, st.lists(counts, min_size=1, max_size=6))
+@settings(deadline=None)
+def test_a_need_is_forgotten_only_when_as_many_jobs_as_slots_are_for_nobody(
+    history: tuple[Policy, State], replicas: Replicas, ready: list[int]
+) -> None:
+    policy, state = history
+    for jobs in ready:
+        before, seen = state, sample(5.0 + now_of(state) - AT_S, ready=jobs)
+        state = observe(policy, before, seen, replicas)
+        slots = replicas.ready * slots_of(policy, state, seen)[0]
+        found = state.stuck.jobs - before.stuck.jobs
+
+        assert state.wanted == (() if found >= max(slots, 1) else before.wanted)
+        _, state = decide(policy, state, seen, replicas)
 
 
 @given(histories(), replicas_seen)

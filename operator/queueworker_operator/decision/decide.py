@@ -26,7 +26,7 @@ from queueworker_operator.decision.outlook import late_target, look, slots_of
 from queueworker_operator.decision.plan import allow_zero, make_plan
 from queueworker_operator.decision.recurrence import Returns, Rhythm, Season
 from queueworker_operator.decision.regime import BUFFERED, OBSERVE_EVERY_S, TIGHT, Regime, is_tight
-from queueworker_operator.decision.restraint import restrain
+from queueworker_operator.decision.restraint import restrain, without_stuck
 from queueworker_operator.decision.returns import learn_returns
 from queueworker_operator.decision.rhythm import learn_rhythm, next_burst, surprises
 from queueworker_operator.decision.saturation import learn_saturation
@@ -60,7 +60,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     rhythm = learn_rhythm(state.rhythm, flow, sample.at_s, state.arrivals.ticks)
     arrivals = _arrivals(state, rhythm, flow, regime)
     learned = replace(
-        state,
+        _without_stuck(policy, state, sample, replicas),
         last=sample,
         observations=state.observations + 1,
         arrivals=arrivals,
@@ -70,7 +70,6 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
             state.lateness, flow, arrivals.rate_per_s, late_target(policy, regime)
         ),
         tight=regime is TIGHT,
-        stuck=learn_stuck(state.stuck, sample, replicas, slots_of(policy, state, sample)[0]),
         idle=learn_gaps(state.idle, sample, flow.claimable),
         returns=_returns(state, rhythm, sample.at_s, flow) if regime is TIGHT else Returns(),
         rhythm=rhythm,
@@ -131,6 +130,14 @@ def weigh(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> V
 def _arrivals(state: State, rhythm: Rhythm, flow: Flow, regime: Regime) -> Arrivals:
     surprising = surprises(flow, state.rhythm, rhythm, state.arrivals.ticks)
     return learn_arrivals(state.arrivals, surprising, regime)
+
+
+def _without_stuck(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> State:
+    """Learn what nobody claims, and what is still wanted without it."""
+    slots, _ = slots_of(policy, state, sample)
+    stuck = learn_stuck(state.stuck, sample, replicas, slots)
+    wanted = without_stuck(state.wanted, state.stuck, stuck, replicas.ready * slots)
+    return replace(state, stuck=stuck, wanted=wanted)
 
 
 def _season(state: State, flow: Flow, sample: Sample) -> Season:

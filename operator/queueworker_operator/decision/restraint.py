@@ -11,7 +11,7 @@ from queueworker_operator.decision.regime import (
     OBSERVE_EVERY_S,
     RHYTHM_HOLD_SHARE,
 )
-from queueworker_operator.decision.state import StartUp, State
+from queueworker_operator.decision.state import StartUp, State, Stuck
 
 _LONGEST_HOLD_S = 1200.0
 _WANTED_APART_S = OBSERVE_EVERY_S / 2
@@ -60,6 +60,14 @@ def remember(wanted: Wanted, at_s: float, pods: float) -> Wanted:
     if kept and at_s - kept[-1][0] < _WANTED_APART_S:
         return tuple(kept)
     return (*kept, (at_s, pods))
+
+
+def without_stuck(wanted: Wanted, before: Stuck, after: Stuck, slots: float) -> Wanted:
+    """Forget what was wanted once as many jobs as all `slots` hold turn out to be for nobody.
+
+    Slots were idle for 15 s beside them: no other job needed the pods that were wanted for them.
+    """
+    return () if after.jobs - before.jobs >= max(slots, 1.0) else wanted
 
 
 def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> Restrained:
