@@ -51,6 +51,10 @@ class LoopSettings:
     spare_s: float = 300.0
     drain_lasts_s: float = 60.0
 
+    def patience_s(self, grace_s: float) -> float:
+        """Give how long a busy pod of this grace is left to drain."""
+        return min(max(grace_s, self.patience_min_s), self.patience_max_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from tests.support.controlplane import ApiServer
@@ -17,8 +19,10 @@ from tests.support.operator_process import kubeconfig_of_account
 from tests.support.postgres import CANARY, Connection
 from tests.support.tools import tool_path
 
+from queueworker.schema import migrate, migrations
 from queueworker_operator.plugin import main
 
+WITHOUT_DRAIN_TIMES = 18
 Output = pytest.CaptureFixture[str]
 REGISTER = (
     "SELECT queueworker.register_worker(%s, %s, %s, 'n', 'v', ARRAY['mail'], ARRAY['a'], 4, 60)"
@@ -43,7 +47,9 @@ def test_get_shows_the_deployment_its_pods_and_what_their_workers_hold(
     place: Place, conn: Connection, capsys: Output
 ) -> None:
     conn.execute(REGISTER, (uuid.uuid4(), "mail-worker-a", place.namespace))
-    conn.execute("UPDATE queueworker.worker SET busy = 3, held = 2, drain = true")
+    conn.execute("UPDATE queueworker.worker SET busy = 3, held = 2")
+    conn.execute("SELECT queueworker.drain_for(array_agg(id), 60) FROM queueworker.worker")
+    conn.execute("UPDATE queueworker.worker SET drain_at = drain_at - interval '12 s'")
 
     assert main(["get", *flags(place)]) == 0
     text = capsys.readouterr().out
@@ -53,18 +59,20 @@ def test_get_shows_the_deployment_its_pods_and_what_their_workers_hold(
     assert f"{place.namespace}/mail  no operator has looked at it, Auto" in text
     assert "deployment mail-worker: 3 asked for, 1 ready" in text
     assert "[###.] 3/4 slots, 2 held" in text
-    assert "drains" in text
+    assert re.search(r"drains 1\ds \(of 40s\)", " ".join(text.replace("│", "").split()))
     assert "mail-worker-b  starting" in text
     assert "other" not in text
     workers = {leaf["pod"]: leaf["worker"] for leaf in branch["pods"]}
     assert workers["mail-worker-b"] is None
     assert 50 < workers["mail-worker-a"].pop("lease_left_s") <= 60
+    assert 12 <= workers["mail-worker-a"].pop("drains_for_s") < 20
     assert workers["mail-worker-a"] == {
         "slots": 4,
         "busy": 3,
         "held": 2,
         "oldest_job_s": None,
         "drains": True,
+        "drain_patience_s": 40.0,
     }
     assert CANARY not in text
 
@@ -178,6 +186,20 @@ def test_a_database_that_is_away_leaves_the_tree_with_a_note(place: Place, capsy
     assert "mail-worker-a  ready" in text
     assert "what its workers hold is not known" in " ".join(text.split())
     assert CANARY not in text
+
+
+def test_a_schema_without_drain_times_leaves_the_tree_and_says_what_to_run(
+    place: Place, empty_dsn: str, capsys: Output
+) -> None:
+    with psycopg.connect(empty_dsn, autocommit=True) as conn:
+        migrate(conn, create_roles=True, files_=migrations()[:WITHOUT_DRAIN_TIMES])
+
+    assert main(["get", "--dsn", empty_dsn, *flags(place)]) == 0
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert "mail-worker-a ready" in text
+    assert "what its workers hold is not known" in text
+    assert "run queueworker migrate" in text
 
 
 def test_no_queueworker_is_said_in_words(crd: ApiServer, namespace: str, capsys: Output) -> None:

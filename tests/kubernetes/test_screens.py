@@ -51,7 +51,7 @@ def shown(
 ) -> tuple[int, str]:
     """Run a block's command as on a terminal of its width; give the exit code and the plain text."""
     words = shlex.split(title)
-    width = words.pop(0).partition("=")[2] if words[0].startswith("COLUMNS") else "112"
+    width = words.pop(0).partition("=")[2] if words[0].startswith("COLUMNS") else "120"
     scene.renew(dsn)
     patch = pytest.MonkeyPatch()
     patch.setenv("COLUMNS", width)

@@ -73,6 +73,8 @@ def worker(**changes: Any) -> WorkerState:
         "oldest_start_age_s": 4.0,
         "drain": False,
         "draining": False,
+        "drain_age_s": None,
+        "drain_remaining_s": None,
         "started_age_s": 60.0,
         "lease_remaining_s": 12.0,
         "version": "0.1.0",

@@ -24,11 +24,14 @@ REGISTER = """
 SELECT queueworker.register_worker(%s, %s, 'shop', 'node-1', '0.1.0', ARRAY['mail'], ARRAY['send_mail'], 10, 60)
 """
 BUSY = """
-UPDATE queueworker.worker SET busy = %s, held = %s, drain = %s WHERE pod = %s
+UPDATE queueworker.worker SET busy = %s, held = %s WHERE pod = %s
 """
+DRAIN = "SELECT queueworker.drain_for(array_agg(id), 3600) FROM queueworker.worker WHERE pod = %s"
+STOP = "UPDATE queueworker.worker SET draining = true WHERE pod = %s"
 RENEW = """
 UPDATE queueworker.worker
-SET oldest_start_at = clock_timestamp() - interval '4 s', expires_at = clock_timestamp() + interval '13 s'
+SET oldest_start_at = clock_timestamp() - interval '4 s', expires_at = clock_timestamp() + interval '13 s',
+  drain_at = CASE WHEN drain THEN clock_timestamp() - interval '12 s' ELSE drain_at END
 """
 CONDITIONS = {
     "Ready": "True",
@@ -53,8 +56,9 @@ def set_up(server: ApiServer, dsn: str) -> Place:
         conn.execute("SELECT queueworker.ensure_queue('mail')")
         for name in PODS:
             conn.execute(REGISTER, (uuid.uuid4(), name))
-        for busy in ((7, 3, False, PODS[0]), (2, 0, True, PODS[1]), (1, 0, False, PODS[2])):
+        for busy in ((7, 3, PODS[0]), (2, 0, PODS[1]), (1, 0, PODS[2])):
             conn.execute(BUSY, busy)
+        conn.execute(DRAIN, [PODS[1]])
         conn.execute("DROP INDEX queueworker.job_default_lane_id_pos_idx")
     store_history(dsn, f"{NAMESPACE}/mail")
     own = dsn.replace("user=postgres", "user=mail_operator")
@@ -64,6 +68,8 @@ def set_up(server: ApiServer, dsn: str) -> Place:
         made["spec"]["nodeName"] = "node-1"
         place.add_pod(made)
     place.kubectl("delete", "pod", PODS[2], "--wait=false", "--grace-period=40")
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(STOP, [PODS[2]])
     place.patch_status("mail", status())
     return place
 

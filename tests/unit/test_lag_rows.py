@@ -85,6 +85,8 @@ def test_a_worker_without_a_running_job_has_no_oldest_start() -> None:
             "oldest_start_age_s": None,
             "drain": False,
             "draining": False,
+            "drain_age_s": None,
+            "drain_remaining_s": None,
             "started_age_s": 3.0,
             "lease_remaining_s": 9.0,
             "version": "0.1.0",

@@ -1,6 +1,7 @@
 """The tree of a QueueWorker: what each pod holds, how long leases and graces still last."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -50,6 +51,42 @@ def test_a_pod_that_ends_shows_the_seconds_until_sigkill() -> None:
 def test_a_drained_worker_is_told_from_one_that_still_finishes_jobs() -> None:
     assert drawn(branch(worker(drain=True, busy=0))).rstrip().endswith("  drained")
     assert drawn(branch(worker(drain=True, busy=2))).rstrip().endswith("  drains")
+
+
+def test_a_worker_that_drains_shows_for_how_long_and_how_long_the_operator_lets_it() -> None:
+    asked = worker(drain=True, drain_age_s=12.4, drain_remaining_s=50.0)
+
+    assert drawn(branch(asked)).rstrip().endswith("  drains 12s (of 40s)")
+    assert drawn(branch(replace(asked, busy=0))).rstrip().endswith("  drained 12s")
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "shown"), [(2, "(of 10s)"), (90, "(of 90s)"), (3600, "(of 5m)")]
+)
+def test_the_operator_waits_for_a_drain_as_long_as_the_pods_grace_within_bounds(
+    grace_s: int, shown: str
+) -> None:
+    target = placed(deployment(replicas=1))
+    target["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = grace_s
+    asked = worker(drain=True, drain_age_s=1.0, drain_remaining_s=50.0)
+
+    found = branch_of(
+        body(), NOW_S, deployment=target, pods=[placed(pod("mail-worker-a"))], workers=[asked]
+    )
+
+    assert drawn(found).rstrip().endswith(f"  drains 1s {shown}")
+
+
+def test_a_drain_that_a_person_asked_for_has_no_end_to_show() -> None:
+    assert drawn(branch(worker(drain=True, drain_age_s=150.0))).rstrip().endswith("  drains 2m")
+
+
+def test_of_a_pod_that_ends_the_grace_counts_and_not_the_operators_patience() -> None:
+    asked = worker(drain=True, draining=True, drain_age_s=70.0, drain_remaining_s=50.0)
+
+    text = drawn(branch(asked, pods=(ending("mail-worker-a", 38.0),)))
+
+    assert text.rstrip().endswith("  drains 70s  SIGKILL in 38s")
 
 
 def test_a_ready_pod_without_a_worker_says_so() -> None:

@@ -56,7 +56,7 @@ class Action:
         return 0 if self.verdict.replicas.rollout else max(0, decision.current - decision.desired)
 
     async def _drain(self, wanted: int) -> None:
-        watch, now_s = self.watch, self.ports.clock()
+        watch, settings, now_s = self.watch, self.ports.settings, self.ports.clock()
         if self.verdict.sample is None or watch.asked is not None:
             return  # no data, or the target's caches do not show our last write yet
         await self._adopt()
@@ -78,8 +78,8 @@ class Action:
                 pods=tuple(pod.name for pod in pods),
                 loads=loads,
                 starting=len(self.verdict.replicas.starting_ages_s),
-                patience_s=self._patience_s(),
-                spare_s=self.ports.settings.spare_s,
+                patience_s=settings.patience_s(watch.assignment.target.grace_s()),
+                spare_s=settings.spare_s,
             ),
         )
         await self._take(step, unborn)
@@ -186,11 +186,6 @@ class Action:
         """Read the workers of these pods: the database may have those of namesakes, too."""
         rows = await self.ports.source.workers(self.watch.assignment.queues)
         return rows_of(rows, pods, shared=self.watch.shared)
-
-    def _patience_s(self) -> float:
-        settings = self.ports.settings
-        grace_s = self.watch.assignment.target.grace_s()
-        return min(max(grace_s, settings.patience_min_s), settings.patience_max_s)
 
 
 def load_of(row: WorkerState) -> PodLoad:

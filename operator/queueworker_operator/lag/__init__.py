@@ -75,7 +75,11 @@ class Lags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
-    """One row of `queueworker.worker_state`: a live worker as its last renewal described it."""
+    """One row of `queueworker.worker_state`: a live worker as its last renewal described it.
+
+    `drain_age_s` None: it does not drain, or nobody noted since when. `drain_remaining_s` None: its
+    drain has no end of its own, so it is a person's, or a SIGTERM's.
+    """
 
     worker_id: str
     pod: str
@@ -85,6 +89,8 @@ class WorkerState:
     oldest_start_age_s: float | None
     drain: bool
     draining: bool
+    drain_age_s: float | None
+    drain_remaining_s: float | None
     started_age_s: float
     lease_remaining_s: float
     version: str

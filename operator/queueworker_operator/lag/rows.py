@@ -84,22 +84,28 @@ def queue_lag(row: Mapping[str, Any]) -> QueueLag:
 def worker_state(row: Mapping[str, Any]) -> WorkerState:
     """Check one row of `worker_state`."""
     read = Checked(of=str(row["pod"]), row=row)
-    oldest = row["oldest_start_age_s"]
     return WorkerState(
         worker_id=str(row["worker_id"]),
         pod=read.of,
         slots=read.count("slots"),
         busy=read.count("busy"),
         held=read.count("held"),
-        oldest_start_age_s=None if oldest is None else max(0.0, float(oldest)),
+        oldest_start_age_s=span(row["oldest_start_age_s"]),
         drain=bool(row["drain"]),
         draining=bool(row["draining"]),
+        drain_age_s=span(row["drain_age_s"]),
+        drain_remaining_s=span(row["drain_remaining_s"]),
         started_age_s=max(0.0, float(row["started_age_s"])),
         lease_remaining_s=float(row["lease_remaining_s"]),
         version=str(row["version"]),
         namespace=str(row["namespace"]),
         pod_uid=str(row["pod_uid"]),
     )
+
+
+def span(value: Any) -> float | None:
+    """Give seconds of a worker that may have none; the clocks of two writers may cross."""
+    return None if value is None else max(0.0, float(value))
 
 
 def oldest_age(read: Checked) -> float:

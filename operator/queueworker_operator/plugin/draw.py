@@ -66,5 +66,15 @@ def _held(load: Load) -> Text:
     text.append("  lease ")
     text.append(f"{load.lease_left_s:.0f}s", style=near)
     if load.drains:
-        text.append("  drains" if load.busy else "  drained", style="magenta")
+        text.append(f"  {_drains(load)}", style="magenta")
     return text
+
+
+def _drains(load: Load) -> str:
+    """Say for how long it has drained; of how much, while jobs of it run."""
+    words = ["drains" if load.busy else "drained"]
+    if load.drains_for_s is not None:
+        words.append(age(load.drains_for_s))
+        if load.busy and load.drain_patience_s is not None:
+            words.append(f"(of {age(load.drain_patience_s)})")
+    return " ".join(words)

@@ -8,6 +8,7 @@ from typing import Any
 
 from queueworker_operator.lag import WorkerState
 from queueworker_operator.lag.pods import rows_of
+from queueworker_operator.settings import LoopSettings
 from queueworker_operator.target.objects import age_s, deployment_of, pod_of
 
 Body = Mapping[str, Any]
@@ -23,7 +24,11 @@ class PodState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a pod's worker holds. `oldest_job_s` None: no job runs."""
+    """What a pod's worker holds. `oldest_job_s` None: no job runs.
+
+    `drains_for_s` None: it does not drain, or it is not known since when. `drain_patience_s` is how
+    long the operator lets it finish its jobs before it may claim again; None: no operator waits.
+    """
 
     slots: int
     busy: int
@@ -31,6 +36,8 @@ class Load:
     oldest_job_s: float | None
     lease_left_s: float
     drains: bool
+    drains_for_s: float | None
+    drain_patience_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +78,12 @@ def branch_of(
     """Put together what belongs together."""
     meta, status = body["metadata"], body.get("status") or {}
     mine = [] if deployment is None else pods_of(deployment, pods)
+    patience_s = 0.0 if deployment is None else patience_of(deployment)
     ids = [pod_of(pod, 0.0).id for pod in mine]
     loads = {worker.pod: worker for worker in rows_of(workers, ids, shared=False)}
-    leaves = tuple(_leaf(pod, now_s, loads.get(pod["metadata"]["name"])) for pod in mine)
+    leaves = tuple(
+        _leaf(pod, now_s, loads.get(pod["metadata"]["name"]), patience_s) for pod in mine
+    )
     asked = None if deployment is None else deployment_of(deployment, None).replicas
     ready = sum(leaf.state is PodState.READY for leaf in leaves)
     return Branch(
@@ -98,6 +108,11 @@ def pods_of(deployment: Body, pods: Sequence[Body]) -> list[Body]:
         for pod in living
         if all(demand.holds(pod["metadata"].get("labels") or {}) for demand in demands)
     ]
+
+
+def patience_of(deployment: Body) -> float:
+    """Give how long the operator, which has no setting for it, lets a busy pod drain."""
+    return LoopSettings().patience_s(deployment_of(deployment, None).grace_s)
 
 
 def ready_condition(status: Body) -> Body | None:
@@ -130,14 +145,15 @@ def age(value_s: float) -> str:
     return f"{value_s:.0f}s"
 
 
-def _leaf(body: Body, now_s: float, worker: WorkerState | None) -> Leaf:
+def _leaf(body: Body, now_s: float, worker: WorkerState | None, patience_s: float) -> Leaf:
     pod = pod_of(body, 0.0)
+    patience = None if pod.terminating else patience_s  # from SIGTERM on its grace counts
     alive = PodState.READY if pod.ready else PodState.STARTING
     return Leaf(
         pod=pod.name,
         state=PodState.ENDING if pod.terminating else alive,
         age_s=age_s(body, now_s),
-        worker=None if worker is None else _load(worker),
+        worker=None if worker is None else _load(worker, patience),
         killed_in_s=_killed_in_s(body, now_s),
     )
 
@@ -148,7 +164,7 @@ def _killed_in_s(body: Body, now_s: float) -> float | None:
     return None if at is None else max(0.0, datetime.fromisoformat(at).timestamp() - now_s)
 
 
-def _load(worker: WorkerState) -> Load:
+def _load(worker: WorkerState, patience_s: float | None) -> Load:
     return Load(
         slots=worker.slots,
         busy=worker.busy,
@@ -156,4 +172,6 @@ def _load(worker: WorkerState) -> Load:
         oldest_job_s=worker.oldest_start_age_s if worker.busy else None,
         lease_left_s=worker.lease_remaining_s,
         drains=worker.drain or worker.draining,
+        drains_for_s=worker.drain_age_s,
+        drain_patience_s=None if worker.drain_remaining_s is None else patience_s,
     )

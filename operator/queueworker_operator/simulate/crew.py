@@ -17,8 +17,7 @@ class DrainedCrew:
         settings = LoopSettings()
         self._world, self._memory = world, ScaleIn()
         self._spare_s = settings.spare_s
-        longest_s = max(conditions.grace_s, settings.patience_min_s)
-        self._patience_s = min(longest_s, settings.patience_max_s)
+        self._patience_s = settings.patience_s(conditions.grace_s)
 
     def follow(self, desired: int) -> None:
         """Take one step towards `desired` replicas; asked again each second."""

@@ -10,6 +10,8 @@ SELECT
   oldest_start_age_s,
   drain,
   draining,
+  drain_age_s,
+  drain_remaining_s,
   started_age_s,
   lease_remaining_s,
   version
