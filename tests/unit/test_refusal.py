@@ -8,6 +8,8 @@ from queueworker_operator.errors import AccessRefused, GrantMissing, LagUnavaila
 from queueworker_operator.lag.connection import describe, parameters
 from queueworker_operator.lag.refusal import is_broken, unavailable
 
+NO_ENTRY = 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "mail", database "mail"'
+
 
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
@@ -24,6 +26,31 @@ from queueworker_operator.lag.refusal import is_broken, unavailable
         ("FATAL:  the database system is starting up", LagUnavailable, "starting or stopping"),
         ("session is read-only", LagUnavailable, "point the DSN at the primary"),
         ("connection refused", LagUnavailable, "up and reachable"),
+        (
+            'root certificate file "/ca.pem" does not exist\nEither provide the file, use ...',
+            LagUnavailable,
+            "mount it",
+        ),
+        (
+            'weak sslmode "require" may not be used with sslrootcert=system (use "verify-full")',
+            LagUnavailable,
+            "sslmode=verify-full",
+        ),
+        (
+            "server does not support SSL, but SSL was required",
+            LagUnavailable,
+            "turn it on there",
+        ),
+        (
+            f"{NO_ENTRY}, no encryption",
+            AccessRefused,
+            "takes TLS alone",
+        ),
+        (
+            f"{NO_ENTRY}, SSL encryption\n{NO_ENTRY}, no encryption",
+            AccessRefused,
+            "the user or the password was refused",
+        ),
     ],
 )
 def test_a_refused_connection_says_what_to_do(

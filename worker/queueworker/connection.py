@@ -15,6 +15,7 @@ import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 
+from queueworker.certificates import system_certificates
 from queueworker.compat import override
 from queueworker.dsn import Dsn
 from queueworker.errors import DatabaseUnavailable
@@ -179,6 +180,7 @@ def _parameters(dsn: Dsn, application_name: str) -> dict[str, str]:
     parameters = {**DEFAULTS, "application_name": application_name, **dsn.parameters}
     # Any text can be sent; the encoding of the terminal or of PGCLIENTENCODING has no say.
     parameters["client_encoding"] = "UTF8"
+    parameters |= system_certificates(parameters, os.environ)
     if "," in f"{parameters.get('host', '')}{parameters.get('hostaddr', '')}":
         # One of several servers: only the primary will do.
         parameters.setdefault("target_session_attrs", "read-write")

@@ -37,6 +37,17 @@ REFUSALS = {
     "remaining connection slots": "53",
     "the database system is": "57",
 }
+# What keeps TLS from being spoken has no SQLSTATE; it stands before what merely sounds alike.
+TLS_PHRASES = {
+    "certificate verify failed": "the server's certificate is signed by nobody that is trusted here;"
+    " give the file of its authority as sslrootcert",
+    "does not match host name": "the server's certificate is of another host; correct the host",
+    "root certificate file": "the file of sslrootcert cannot be read; correct its path",
+    "weak sslmode": "sslrootcert=system needs sslmode=verify-full; write it",
+    "does not support SSL": "the server speaks no TLS, which sslmode asks for; turn it on there",
+    # Where both were tried, TLS is not what is missing.
+    "^(?!.* SSL encryption).* no encryption": "the server takes TLS alone; write sslmode=verify-full",
+}
 UNREACHED = {
     "[Cc]onnection refused": "the connection is refused; ",
     "resolve|translate host|[Nn]ame or service": "the host's name cannot be resolved; correct it, or ",
@@ -135,8 +146,14 @@ def _kind(exc: psycopg.Error) -> type[DatabaseUnavailable]:
 
 
 def _phrase(exc: psycopg.Error, where: str, state: str) -> str:
-    phrase = STATES.get(exc.sqlstate or "") or PHRASES.get(_state_class(exc)) or _unreached(exc)
+    known = STATES.get(exc.sqlstate or "") or _tls_phrase(str(exc))
+    phrase = known or PHRASES.get(_state_class(exc)) or _unreached(exc)
     return f"cannot use the database{where}: {phrase}{state}"
+
+
+def _tls_phrase(text: str) -> str:
+    found = (why for words, why in TLS_PHRASES.items() if re.search(words, text, re.DOTALL))
+    return next(found, "")
 
 
 def _unreached(exc: psycopg.Error) -> str:

@@ -6,6 +6,7 @@ password or certificate to his server, ask a server of his for a token (`oauth_i
 thousand hosts in turn. So only what it takes to reach a server is taken.
 """
 
+import ssl
 from collections.abc import MutableMapping
 
 import psycopg
@@ -62,3 +63,14 @@ def close_environment(environ: MutableMapping[str, str]) -> None:
         if name not in KEPT_VARIABLES:
             del environ[name]
     environ.update(CLOSED)
+
+
+def trust_the_system(environ: MutableMapping[str, str]) -> None:
+    """Say where the system's certificates are, unless the environment does.
+
+    The OpenSSL in psycopg's wheels looks in a folder of the machine that built it: with
+    `sslrootcert=system` it would trust nobody.
+    """
+    bundle = ssl.get_default_verify_paths().cafile
+    if bundle and not environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
+        environ["SSL_CERT_FILE"] = bundle

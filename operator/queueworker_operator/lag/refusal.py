@@ -50,6 +50,17 @@ WORDS = (
     ("pg_hba.conf", "28000"),
     ("not permitted to log in", "28000"),
 )
+# What keeps TLS from being spoken has no SQLSTATE either.
+TLS_PHRASES = {
+    "certificate verify failed": "the server's certificate is signed by nobody that is trusted here: "
+    "name the file of its authority in PGSSLROOTCERT",
+    "does not match host name": "the server's certificate is of another host: correct the host in the DSN",
+    "root certificate file": "the file of PGSSLROOTCERT cannot be read: mount it there",
+    "weak sslmode": "sslrootcert=system needs sslmode=verify-full: write it into the DSN",
+    "does not support SSL": "the server speaks no TLS, which sslmode asks for: turn it on there",
+    # Where both were tried, TLS is not what is missing.
+    "^(?!.* SSL encryption).* no encryption": "the server takes TLS alone: write sslmode=verify-full into the DSN",
+}
 NO_DATABASE = re.compile(r'database "[^"]*" does not exist')
 NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 
@@ -59,13 +70,18 @@ def unavailable(error: psycopg.Error, database: str) -> LagUnavailable:
     if isinstance(error, AnswerTooLarge):
         return LagUnavailable(f"{database}: {TOO_LARGE}")
     state = sqlstate(error)
-    phrase = phrase_of(state)
+    phrase = _tls_phrase(str(error)) or phrase_of(state)
     message = f"{database}: {phrase}" + (f" (SQLSTATE {state})" if state else "")
     if state.startswith(ACCESS_STATES):
         return AccessRefused(message)
     if state.startswith(GRANT_STATES):
         return GrantMissing(message)
     return LagUnavailable(message)
+
+
+def _tls_phrase(text: str) -> str:
+    found = (why for words, why in TLS_PHRASES.items() if re.search(words, text, re.DOTALL))
+    return next(found, "")
 
 
 def is_broken(error: psycopg.Error) -> bool:
