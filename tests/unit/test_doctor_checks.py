@@ -1,18 +1,23 @@
 """Each check of doctor: what it calls fine, what it finds, which command it gives, what it cannot know."""
 
+import re
 from dataclasses import fields
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from tests.support import patient
 from tests.support.mail import deployment, pod, queue_worker
 from tests.support.patient import cluster, healthy, lags, lease, placed, server, worker
 
 from queueworker.schema.migrate import latest_version
 from queueworker_operator.lag.examine import SCHEMA_VERSION, Rights, Table
+from queueworker_operator.lag.foreign import refusal_of
 from queueworker_operator.plugin.doctor.checks import CHECKS, examine
 from queueworker_operator.plugin.doctor.facts import Address, Facts, Read
 from queueworker_operator.plugin.doctor.finding import Finding, Level
+from queueworker_operator.plugin.doctor.gather import address_of
 
 NEEDS_NO_READ = {"resource"}
 
@@ -149,6 +154,29 @@ def test_what_is_wrong_is_found_with_the_command_that_mends_it(
     finding = found(check, healthy(**changes))
 
     assert (finding.level, remedy in finding.remedy) == (level, True), finding
+
+
+def suggested(remedy: str) -> list[str]:
+    """Give what a remedy says to write as, or into, a connection string."""
+    words = "|".join(option.keyword.decode() for option in Conninfo.get_defaults())
+    return re.findall(rf"postgresql://\S+|\b(?:{words})=[^\s;,&]+", remedy)
+
+
+def test_each_connection_string_that_is_suggested_is_taken_from_a_secret() -> None:
+    found_in = {
+        check: suggested(found(check, healthy(**changes)).remedy) for check, changes, *_ in CASES
+    }
+
+    assert {"secret", "tls"} == {check for check, strings in found_in.items() if strings}
+    for string in (one for strings in found_in.values() for one in strings):
+        assert conninfo_to_dict(string)
+        assert refusal_of(string) is None
+
+
+def test_the_systems_certificates_alone_prove_who_answers() -> None:
+    address = Read(address_of("host=db dbname=mail sslrootcert=system"))
+
+    assert found("tls", healthy(address=address)).level is Level.OK
 
 
 def test_every_check_can_find_something() -> None:

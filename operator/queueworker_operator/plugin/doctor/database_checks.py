@@ -11,6 +11,10 @@ from queueworker_operator.plugin.tree import age
 
 MIGRATE = "queueworker migrate --create-roles    # as the schema's owner"
 GRANT = "GRANT queueworker_operator TO {role};"
+PROVE = (
+    "add sslmode=verify-full and sslrootcert=system to the Secret's connection string; for an authority "
+    "that the system does not know, leave sslrootcert out and mount its file: docs/howto/managed-postgres.md"
+)
 VERIFIED = {"verify-ca", "verify-full"}
 KUBERNETES_FROM = (1, 33)
 POSTGRES_FROM, POSTGRES_TO = 15, 18
@@ -42,13 +46,12 @@ def tls(facts: Facts) -> Finding:
     address = facts.address.get()
     if address.local:
         return fine("nothing but this machine is between: a socket or loopback")
-    remedy = "add sslmode=verify-full&sslrootcert=/path/to/ca.crt to the Secret's connection string"
     if not facts.server.get().encrypted:
         return warn(
-            "the connection is not encrypted: passwords and jobs can be read on the way", remedy
+            "the connection is not encrypted: passwords and jobs can be read on the way", PROVE
         )
     if address.sslmode not in VERIFIED:
-        return warn(f"encrypted, but sslmode={address.sslmode} does not prove who answers", remedy)
+        return warn(f"encrypted, but sslmode={address.sslmode} does not prove who answers", PROVE)
     return fine(f"encrypted, sslmode={address.sslmode}")
 
 

@@ -18,6 +18,7 @@ from queueworker_operator.errors import (
 from queueworker_operator.kube import Client, api, looks
 from queueworker_operator.lag.connection import describe, parameters
 from queueworker_operator.lag.examine import Examiner
+from queueworker_operator.lag.foreign import SYSTEM_CERTIFICATES
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.leader import LEASE_NAME
 from queueworker_operator.plugin.access import Access, dsn_of, reachable
@@ -105,9 +106,10 @@ def address_of(dsn: str) -> Address:
     """
     given = parameters(dsn)
     host = str(given.get("host", ""))
+    by_default = "verify-full" if given.get("sslrootcert") == SYSTEM_CERTIFICATES else "prefer"
     return Address(
         place=describe(given),
-        sslmode=str(given.get("sslmode", "prefer")),
+        sslmode=str(given.get("sslmode", by_default)),
         local=host in LOCAL or host.startswith("/"),
     )
 
