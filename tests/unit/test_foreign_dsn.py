@@ -1,7 +1,7 @@
 """A connection string out of a Secret takes nothing from whoever reads it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.pq import Conninfo
 from tests.support.postgres import CANARY
@@ -48,6 +48,7 @@ def test_long_strings_many_hosts_and_files_of_certificates_are_refused_with_the_
 
 
 @given(st.text(max_size=200))
+@settings(deadline=None)  # a busy machine is no failure
 def test_no_text_breaks_the_check_and_none_is_quoted(text: str) -> None:
     for dsn in (f"host=db passfile='{text}{CANARY}'", f"{text} {CANARY}", f"{text}={CANARY}"):
         assert CANARY not in str(refusal_of(dsn))
