@@ -26,7 +26,8 @@ class LoopSettings:
     A wake-up may bring a read forward, at most one each `least_gap_s`. An early read costs the part
     of `read_every_s` that it saved, unless it led to a write; of `early_reads` such costs, time
     earns `early_reads_per_s` back, and `early_reserve` is for queues that no worker serves. A queue
-    without workers is tended each `tend_every_s`, at rest each `tend_rest_s`. A busy pod is asked to
+    without workers is tended each `tend_every_s`, at rest each `rest_s`, with no job at all each
+    `asleep_s`; what was learned is saved each `rest_s`, asleep each `asleep_s`. A busy pod is asked to
     drain for its grace, within `patience_min_s` and `patience_max_s`; then it is spared for `spare_s`
     and another one is chosen. Its drain ends after `drain_lasts_s` unless it is asked for again,
     thrice as often: no pod idles for an operator that is gone. `at_once` bounds how many queues are
@@ -40,9 +41,9 @@ class LoopSettings:
     early_reserve: int = 3
     early_reads_per_s: float = 0.1
     tend_every_s: float = 5.0
-    tend_rest_s: float = 60.0
+    rest_s: float = 60.0
+    asleep_s: float = 300.0
     maintain_every_s: float = 60.0
-    save_every_s: float = 60.0
     at_once: int = 100
     upkeep_s: float = 0.2
     step_deadline_s: float = 15.0

@@ -12,6 +12,7 @@ from tests.support.targets import PodTarget
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy, Window
 from queueworker_operator.report import Fact, Report
+from queueworker_operator.settings import LoopSettings
 
 pytestmark = pytest.mark.postgres
 
@@ -107,18 +108,21 @@ def test_a_floor_of_the_schedule_comes_to_a_queue_asleep_with_the_next_read(dsn:
     )  # it was decided just before: the next time by the clock is 10 s
 
 
-def test_queues_at_rest_are_not_swept_again_and_again(dsn: str) -> None:
+def test_queues_asleep_are_not_swept_nor_saved_again_and_again(dsn: str) -> None:
     async def scene() -> None:
         await prepare(dsn)
-        async with looping(dsn, assignments(dsn)) as (_, reports):
+        settings = LoopSettings(rest_s=1.0)
+        async with looping(dsn, assignments(dsn), settings=settings) as (_, reports):
             await reports.next(2, key="default/queue-00")
             await asyncio.sleep(12.0)
             # A session tells its counts when it is idle; the operator's is, between two reads.
             [[sweeps]] = await execute(dsn, CALLS, ["sweep", "maintain"])
+            [[saved]] = await execute(dsn, CALLS, ["save_state"])
             [[idle]] = await execute(dsn, "SELECT count(*) FROM queueworker.queue WHERE idle")
 
         assert idle == len(QUEUES)
         assert 1 <= sweeps <= 5
+        assert len(QUEUES) <= saved <= 2 * len(QUEUES)
 
     asyncio.run(scene())
 

@@ -12,6 +12,7 @@ from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.sampling import OBSERVE_TOLERANCE_S
 from queueworker_operator.controller.watch import Seen, Watch
 from queueworker_operator.decision.model import Mode
+from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.resource import in_force
 
 # Of those that wait for their time alone, at most this share is stepped in one tick.
@@ -31,7 +32,8 @@ def to_step(ports: Ports, watches: Sequence[Watch], reading: Reading) -> list[Wa
             continue
         watch.sampled_at_s = reading.read_at_s
         ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
-        if now_s - watch.seen.at_s >= watch.seen.every_s - OBSERVE_TOLERANCE_S:
+        every_s = ASLEEP_EVERY_S if watch.seen.is_asleep else OBSERVE_EVERY_S
+        if now_s - watch.seen.at_s >= every_s - OBSERVE_TOLERANCE_S:
             due.append((watch.seen.at_s, watch))
     most = max(LEAST, round(len(watches) * SHARE))
     oldest = sorted(due, key=lambda entry: entry[0])[:most]
@@ -66,7 +68,7 @@ def calmed(watch: Watch, verdict: Verdict, looked_at: Seen | None) -> Seen | Non
     if decision.current or decision.desired or sample is None:
         return looked_at
     has_jobs = sample.ready or sample.running or any(sample.due_5s)
-    return looked_at if has_jobs else replace(looked_at, every_s=ASLEEP_EVERY_S)
+    return looked_at if has_jobs else replace(looked_at, is_asleep=True)
 
 
 def is_calm(watch: Watch, verdict: Verdict) -> bool:

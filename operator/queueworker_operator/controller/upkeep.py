@@ -72,6 +72,7 @@ class Upkeep:
         states: dict[str, Mapping[str, Any]] = {}
         for number, watch in enumerate(watches):
             watch.saved_at_s = self._ports.clock()
+            watch.saved_asleep = watch.is_asleep
             states[watch.assignment.key] = watch.to_record()
             if number % RECORDS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
@@ -95,8 +96,9 @@ class Upkeep:
     def _is_tending_due(self, queue: str, lag: QueueLag, now_s: float) -> bool:
         settings, (tended_at_s, revision) = self._ports.settings, self._tended[queue]
         at_rest = bool(revision) and revision == lag.revision and not (lag.ready or lag.running)
-        every_s = settings.tend_rest_s if at_rest else settings.tend_every_s
-        return now_s - tended_at_s >= every_s
+        if not at_rest:
+            return now_s - tended_at_s >= settings.tend_every_s
+        return now_s - tended_at_s >= (settings.rest_s if lag.scheduled else settings.asleep_s)
 
     def _maintaining(self) -> deque[Piece]:
         """Plan to make partitions ahead and remove what is old, where a queue has no worker to do it."""
@@ -115,4 +117,5 @@ class Upkeep:
         now_s = self._ports.clock()
         if watch.saved_at_s is None:
             watch.saved_at_s = now_s
-        return now_s - watch.saved_at_s >= self._ports.settings.save_every_s
+        settings, slept_on = self._ports.settings, watch.saved_asleep and watch.is_asleep
+        return now_s - watch.saved_at_s >= (settings.asleep_s if slept_on else settings.rest_s)

@@ -8,7 +8,6 @@ from queueworker_operator.controller.advice import ForecastScore
 from queueworker_operator.controller.scale_in import ScaleIn
 from queueworker_operator.decision.minutes import Following
 from queueworker_operator.decision.model import Floor, PodId, Policy, Reason, Replicas
-from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.decision.state import State, from_record, to_record
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
 from queueworker_operator.report import Fact
@@ -37,10 +36,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a step looked at that left nothing to do: while it stays, the next one waits `every_s`."""
+    """What a step looked at that left nothing to do: while it stays, the next one waits longer."""
 
     at_s: float = field(compare=False)
-    every_s: float = field(default=OBSERVE_EVERY_S, compare=False)
+    is_asleep: bool = field(default=False, compare=False)
     assignment: Assignment
     may_write: bool
     floor: Floor | None
@@ -67,6 +66,7 @@ class Watch:
     unread_since_s: float | None = None
     row_due_at_s: float | None = None
     saved_at_s: float | None = None
+    saved_asleep: bool = False
     scale_in: ScaleIn = field(default_factory=ScaleIn)
     adopted: bool = False
     drains_asked_at_s: float = float("-inf")
@@ -79,6 +79,11 @@ class Watch:
     gone: tuple[tuple[PodId, float], ...] = ()
     seen: Seen | None = None
     dry_run: Following | None = None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Tell whether neither job nor pod was there at the last step, and nothing happened since."""
+        return self.seen is not None and self.seen.is_asleep
 
     @property
     def has_learned(self) -> bool:
