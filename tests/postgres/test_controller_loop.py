@@ -718,6 +718,28 @@ def test_the_new_worker_of_a_restarted_container_keeps_its_lease(dsn: str) -> No
     run(scene())
 
 
+@pytest.mark.parametrize("reports_between", [2, 10])
+def test_a_worker_that_drains_after_its_container_restarted_keeps_its_lease(
+    dsn: str, reports_between: int
+) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(1),
+            looping(dsn, [assigned(target, fixed(1))]) as (_, reports),
+        ):
+            [(drains,)] = await execute(dsn, "SELECT id FROM queueworker.worker")
+            target.restart("worker-0")
+            await reports.next(reports_between)
+            target.evict("worker-0")
+            await reports.next(10)
+            after = await execute(dsn, "SELECT id FROM queueworker.worker")
+
+        assert (drains,) in after
+
+    run(scene())
+
+
 def test_a_due_job_is_backlog_though_no_worker_lives_to_promote_it(dsn: str) -> None:
     async def scene() -> None:
         await execute(

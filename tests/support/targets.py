@@ -35,6 +35,7 @@ class Pod:
     ready_s: float | None = None
     busy: int = 0
     draining: bool = False
+    evicted: bool = False
     ending: bool = False
     renewals: int = 0
 
@@ -112,6 +113,9 @@ class PodTarget:
     def pods(self) -> Collection[PodId]:
         return [pod_id(pod.name, self._namespace) for pod in self._live()]
 
+    def all_pods(self) -> Collection[PodId]:
+        return [pod_id(name, self._namespace) for name in self.pods_by_name]
+
     def take_gone(self) -> tuple[PodId, ...]:
         gone, self._gone = tuple(self._gone), []
         return tuple(pod_id(name, self._namespace) for name in gone)
@@ -154,8 +158,13 @@ class PodTarget:
         """Tell that a container ended whose worker has already been replaced."""
         self._gone.append(name)
 
+    def evict(self, name: str) -> None:
+        """Tell a pod to end as a node's drain does: its worker works on within its grace."""
+        self.pods_by_name[name].evicted = True
+        self._resize(self._desired)
+
     def _live(self) -> list[Pod]:
-        return [pod for pod in self.pods_by_name.values() if not pod.ending]
+        return [pod for pod in self.pods_by_name.values() if not (pod.ending or pod.evicted)]
 
     def _resize(self, desired: int) -> None:
         self._desired = desired

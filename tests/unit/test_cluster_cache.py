@@ -99,6 +99,7 @@ def test_ready_starting_and_terminating_pods_are_told_apart(
     assert (replicas.current, replicas.ready, replicas.draining) == (3, 1, 1)
     assert replicas.starting_ages_s == (10.0,)
     assert sorted(pod.name for pod in target.pods()) == ["ready", "starting"]
+    assert sorted(pod.name for pod in target.all_pods()) == ["leaving", "ready", "starting"]
 
 
 def test_a_start_up_is_counted_once_and_only_when_it_was_seen(

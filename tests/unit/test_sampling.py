@@ -27,6 +27,9 @@ class Nothing:
     def stamp(self) -> object:
         return object()
 
+    def all_pods(self) -> Collection[PodId]:
+        return ()
+
     def take_gone(self) -> tuple[PodId, ...]:
         return ()
 

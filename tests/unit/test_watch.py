@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.support.samples import sample
-from tests.support.targets import PodTarget
+from tests.support.targets import PodTarget, pod_id
 
 from queueworker_operator.controller.watch import Assignment, Watch
 from queueworker_operator.decision.model import Policy
@@ -30,3 +30,16 @@ def test_a_new_promise_keeps_what_was_learned() -> None:
     watch.take(replace(watch.assignment, policy=Policy(start_within_s=5)))
 
     assert watch.state == before
+
+
+def test_a_pod_that_lives_when_it_is_asked_for_again_is_not_asked_for_later() -> None:
+    watch = watching("mail")
+    dead, restarted = pod_id("dead"), pod_id("restarted")
+    watch.note_gone((dead, restarted), 100.0)
+    watch.forget_gone(100.0)
+
+    watch.spare({"restarted"}, 106.0)
+
+    assert watch.gone_by(106.0) == (dead,)
+    watch.forget_gone(106.0)
+    assert watch.gone == ()

@@ -153,9 +153,9 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
     now_s = ports.clock()
     watch.note_gone(gone, now_s)
     # Asked again later: a pod that lives by then has restarted its container; spare its new worker.
-    living = (pod for pod in watch.assignment.target.pods() if pod not in gone)
-    names = frozenset(pod.name for pod in living)
-    pods = tuple(pod for pod in watch.gone_by(now_s) if pod.name not in names)
+    living = (pod for pod in watch.assignment.target.all_pods() if pod not in gone)
+    watch.spare({pod.name for pod in living}, now_s)
+    pods = watch.gone_by(now_s)
     if not pods:
         return
     try:

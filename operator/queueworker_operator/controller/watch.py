@@ -133,6 +133,12 @@ class Watch:
         """Name the pods whose leases are to be ended now."""
         return tuple(pod for pod, at_s in self.gone if at_s <= now_s)
 
+    def spare(self, living: Collection[str], now_s: float) -> None:
+        """Forget of `gone_by` the pods that live: when they end one day, that is noted anew."""
+        self.gone = tuple(
+            (pod, at_s) for pod, at_s in self.gone if at_s > now_s or pod.name not in living
+        )
+
     def forget_gone(self, now_s: float) -> None:
         """Note that the leases of the pods of `gone_by` were ended."""
         self.gone = tuple((pod, at_s) for pod, at_s in self.gone if at_s > now_s)

@@ -18,6 +18,9 @@ class Target(Protocol):
     def pods(self) -> Collection[PodId]:
         """Name the live pods (not terminating), registered or not."""
 
+    def all_pods(self) -> Collection[PodId]:
+        """Name the pods whose worker may live: `pods`, and those that are terminating."""
+
     def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that died or vanished since the last call: their leases may be ended."""
 

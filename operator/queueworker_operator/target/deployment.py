@@ -105,6 +105,11 @@ class DeploymentTarget:
             return ()
         return tuple(pod.id for pod in self._live(deployment) if not pod.terminating)
 
+    def all_pods(self) -> Collection[PodId]:
+        """Name the pods that have not ended, those too that are terminating."""
+        deployment = self._deployment()
+        return () if deployment is None else tuple(pod.id for pod in self._live(deployment))
+
     def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that died, vanished or restarted their container since the last call."""
         place, self._gone_place = self._gone_place, self._cache.gone_count

@@ -91,6 +91,10 @@ class ProcessTarget:
         """Name the pods that were not told to end."""
         return [self._id(pod.name) for pod in self._live()]
 
+    def all_pods(self) -> Collection[PodId]:
+        """Name the pods that have not exited."""
+        return [self._id(name) for name in self._pods]
+
     def take_gone(self) -> tuple[PodId, ...]:
         """Name the pods that exited since the last call."""
         gone, self._gone = tuple(map(self._id, self._gone)), []
