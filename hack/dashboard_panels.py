@@ -137,11 +137,15 @@ QUEUE = (
     ),
     Panel(
         title="Given back and taken back",
-        text="Jobs that draining workers gave back, and jobs of workers that died.",
+        text="Jobs that draining workers gave back, jobs of workers that died, by what told so, and results that came too late.",
         unit="ops",
         lines=(
             ("{{queue}} released", per_s("released_jobs_total")),
-            ("{{queue}} rescued", per_s("rescued_jobs_total")),
+            (
+                "{{queue}} rescued, {{reason}}",
+                per_s("rescued_jobs_total", "by (namespace, queueworker, queue, reason)"),
+            ),
+            ("{{queue}} too late", per_s("stale_writes_refused_total")),
         ),
     ),
 )

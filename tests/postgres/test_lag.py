@@ -22,7 +22,7 @@ PUBLISHED = (
     " due_300s dead enqueued_total promoted_total retried_total released_total rescued_total"
     " started_total succeeded_total failed_total busy_slot_seconds_total service_count"
     " service_sum_s service_sq_sum_s2 wait_histogram slots busy_slots workers draining_workers"
-    " paused ready_by_task worker_tasks"
+    " paused ready_by_task worker_tasks rescued_pod_gone_total refused_total"
 )
 
 

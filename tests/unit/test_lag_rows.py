@@ -18,6 +18,8 @@ COUNTS = [
     "retried_total",
     "released_total",
     "rescued_total",
+    "rescued_pod_gone_total",
+    "refused_total",
     "started_total",
     "succeeded_total",
     "failed_total",
@@ -57,6 +59,11 @@ def test_a_good_row_is_taken_over() -> None:
 def test_a_count_that_cannot_be_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(LagUnavailable, match=f"mail: {name} is "):
         queue_lag(row(**{name: value}))
+
+
+def test_more_jobs_of_gone_pods_than_were_rescued_are_refused() -> None:
+    with pytest.raises(LagUnavailable, match="mail: rescued_pod_gone_total is 3"):
+        queue_lag(row(rescued_total=2, rescued_pod_gone_total=3))
 
 
 @pytest.mark.parametrize("name", [*AMOUNTS, "oldest_ready_age_s"])

@@ -67,6 +67,17 @@ def test_a_forgotten_queueworker_is_no_longer_exported() -> None:
     assert value(registry, "ready_jobs", queue="mail") is None
 
 
+def test_rescued_jobs_are_told_by_their_reason_and_late_results_too() -> None:
+    registry = CollectorRegistry()
+    row = lag(rescued_total=7, rescued_pod_gone_total=3, refused_total=2)
+    Metrics(registry).publish("default/mail", replace(published(), queues=(figures_of(row),)))
+
+    assert value(registry, "rescued_jobs_total", queue="mail", reason="pod_gone") == 3
+    assert value(registry, "rescued_jobs_total", queue="mail", reason="lease_ended") == 4
+    assert value(registry, "rescued_jobs_total", queue="mail") is None
+    assert value(registry, "stale_writes_refused_total", queue="mail") == 2
+
+
 def test_decisions_are_counted_by_direction_and_reason() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)

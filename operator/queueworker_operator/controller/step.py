@@ -229,7 +229,9 @@ def figures_of(lag: QueueLag) -> QueueFigures:
         succeeded_total=lag.succeeded_total,
         failed_total=lag.failed_total,
         released_total=lag.released_total,
-        rescued_total=lag.rescued_total,
+        rescued_pod_gone_total=lag.rescued_pod_gone_total,
+        rescued_lease_ended_total=lag.rescued_total - lag.rescued_pod_gone_total,
+        refused_total=lag.refused_total,
     )
 
 

@@ -53,6 +53,8 @@ class QueueLag:
     paused: bool
     ready_by_task: Mapping[str, int]
     worker_tasks: tuple[str, ...]
+    rescued_pod_gone_total: int
+    refused_total: int
     revision: int = 0
 
 

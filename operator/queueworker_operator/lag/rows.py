@@ -78,6 +78,8 @@ def queue_lag(row: Mapping[str, Any]) -> QueueLag:
         paused=bool(row["paused"]),
         ready_by_task=read.counts_by_name("ready_by_task"),
         worker_tasks=tuple(str(task) for task in row["worker_tasks"] or ()),
+        rescued_pod_gone_total=rescued_from_gone_pods(read),
+        refused_total=read.count("refused_total"),
     )
 
 
@@ -117,6 +119,15 @@ def oldest_age(read: Checked) -> float:
     if isinstance(value, float) and -AGE_TOLERANCE_S <= value < 0:
         return 0.0
     return read.amount(name)
+
+
+def rescued_from_gone_pods(read: Checked) -> int:
+    """Give the share of the rescued jobs that were taken from pods that are gone."""
+    name = "rescued_pod_gone_total"
+    value = read.count(name)
+    if value > read.count("rescued_total"):
+        raise refused(read.of, name, value)
+    return value
 
 
 def count(of: str, name: str, value: object) -> int:

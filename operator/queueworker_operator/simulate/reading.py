@@ -72,6 +72,8 @@ class Reader:
             retried_total=world.interrupted,
             released_total=0,
             rescued_total=0,
+            rescued_pod_gone_total=0,
+            refused_total=0,
             started_total=world.started,
             succeeded_total=world.finished,
             failed_total=0,

@@ -41,6 +41,8 @@ class LagRow:
     paused: bool
     ready_by_task: Mapping[str, int]
     worker_tasks: list[str]
+    rescued_pod_gone_total: int
+    refused_total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

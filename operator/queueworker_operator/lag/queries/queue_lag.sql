@@ -29,5 +29,7 @@ SELECT
   draining_workers,
   paused,
   ready_by_task,
-  worker_tasks
+  worker_tasks,
+  rescued_pod_gone_total,
+  refused_total
 FROM queueworker.queue_lag(%(queues)s::text[]);

@@ -1,4 +1,4 @@
-"""What the operator exports: its own work, and the gauges of the queues that it reads.
+"""All that an operator exports.
 
 Values of a QueueWorker come from its last report at the time of the scrape, so nothing has to be
 removed by hand when one is deleted.
@@ -10,33 +10,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from queueworker_operator.decision.model import Decision
+from queueworker_operator.metrics.families import OF_WORKER, counter, gauge
+from queueworker_operator.metrics.queues import QueueFigures, of_queues
 from queueworker_operator.report import Report
 
-OF_WORKER = ("namespace", "queueworker")
-OF_QUEUE = (*OF_WORKER, "queue")
 READ_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
 DECISION_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueFigures:
-    """One queue as it was read last."""
-
-    queue: str
-    ready: int
-    scheduled: int
-    running: int
-    dead: int
-    oldest_ready_age_s: float
-    enqueued_total: int
-    started_total: int
-    succeeded_total: int
-    failed_total: int
-    released_total: int
-    rescued_total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +115,7 @@ class Metrics:
         yield from self._of_workers(published)
         yield from self._ages(published)
         yield from of_forecasts(published)
-        yield from of_queues(published)
+        yield from of_queues({key: entry.queues for key, entry in published.items()})
 
     def _of_workers(self, published: dict[str, Published]) -> Iterable[Metric]:
         desired = gauge("desired_replicas", "Replicas that the decision asks for.", OF_WORKER)
@@ -202,43 +184,3 @@ def of_forecasts(published: dict[str, Published]) -> Iterable[Metric]:
         if entry.forecast_error_ratio is not None:
             error.add_metric(labels, entry.forecast_error_ratio)
     yield from (recommended, error)
-
-
-def of_queues(published: dict[str, Published]) -> Iterable[Metric]:
-    """Build the families of the queues."""
-    ready = gauge("ready_jobs", "Jobs that may be claimed now.", OF_QUEUE)
-    scheduled = gauge("scheduled_jobs", "Jobs that become ready later.", OF_QUEUE)
-    running = gauge("running_jobs", "Jobs whose handler runs.", OF_QUEUE)
-    dead = gauge("dead_jobs", "Jobs out of attempts.", OF_QUEUE)
-    oldest = gauge("oldest_ready_age_seconds", "Age of the oldest ready job.", OF_QUEUE)
-    enqueued = counter("enqueued_jobs", "Jobs that were enqueued ready.", OF_QUEUE)
-    started = counter("started_jobs", "Runs that were started.", OF_QUEUE)
-    completed = counter("completed_jobs", "Runs that ended, by outcome.", (*OF_QUEUE, "outcome"))
-    released = counter("released_jobs", "Jobs that workers gave back uncharged.", OF_QUEUE)
-    rescued = counter("rescued_jobs", "Jobs taken back from workers that died.", OF_QUEUE)
-    for key, entry in published.items():
-        for figures in entry.queues:
-            labels = [*key.split("/", 1), figures.queue]
-            ready.add_metric(labels, figures.ready)
-            scheduled.add_metric(labels, figures.scheduled)
-            running.add_metric(labels, figures.running)
-            dead.add_metric(labels, figures.dead)
-            oldest.add_metric(labels, figures.oldest_ready_age_s)
-            enqueued.add_metric(labels, figures.enqueued_total)
-            started.add_metric(labels, figures.started_total)
-            completed.add_metric([*labels, "succeeded"], figures.succeeded_total)
-            completed.add_metric([*labels, "failed"], figures.failed_total)
-            released.add_metric(labels, figures.released_total)
-            rescued.add_metric(labels, figures.rescued_total)
-    yield from (ready, scheduled, running, dead, oldest)
-    yield from (enqueued, started, completed, released, rescued)
-
-
-def gauge(name: str, description: str, labels: Sequence[str]) -> GaugeMetricFamily:
-    """Name a gauge's family."""
-    return GaugeMetricFamily(f"queueworker_{name}", description, labels=labels)
-
-
-def counter(name: str, description: str, labels: Sequence[str]) -> CounterMetricFamily:
-    """Name a counter's family."""
-    return CounterMetricFamily(f"queueworker_{name}", description, labels=labels)
