@@ -193,6 +193,55 @@ def test_a_killed_container_is_gone_before_it_is_restarted(
     assert target.take_gone() == ()  # its new worker's lease must not end
 
 
+LIVES = {"restartCount": 0, "state": {"running": {}}}
+LIVES_AGAIN = {"restartCount": 1, "state": {"running": {}}}
+DEAD = {"restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
+BACKS_OFF = {"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+BY_COMMAND = {"command": ["queueworker", "worker", "--app", "tasks:app"]}
+BY_ARGS = {"args": ["worker", "--app", "tasks:app"]}
+BY_NAME = {"env": [{"name": "QUEUEWORKER_POD_NAME", "valueFrom": {}}]}
+BY_SLOTS = {"args": ["--concurrency=4"]}
+OTHER = {"command": ["envoy"], "env": [{"name": "QUEUEWORKER_DSN", "value": ""}]}
+
+
+@pytest.mark.parametrize(
+    ("containers", "then", "is_gone"),
+    [
+        ((BY_COMMAND, OTHER), (LIVES, LIVES_AGAIN), False),
+        ((BY_COMMAND, OTHER), (LIVES, DEAD), False),
+        ((BY_COMMAND, OTHER), (DEAD, LIVES), True),
+        ((BY_ARGS, OTHER), (LIVES_AGAIN, LIVES), True),
+        ((BY_NAME, OTHER), (LIVES, LIVES_AGAIN), False),
+        ((BY_SLOTS, OTHER), (LIVES, LIVES_AGAIN), False),
+        ((BY_SLOTS, OTHER), (LIVES_AGAIN, LIVES), True),
+        ((OTHER, OTHER), (LIVES_AGAIN, LIVES_AGAIN), False),
+        ((OTHER, OTHER), (DEAD, LIVES), False),
+        ((OTHER, OTHER), (DEAD, BACKS_OFF), True),
+        ((BY_COMMAND, BY_COMMAND), (DEAD, LIVES), False),
+        ((BY_COMMAND, BY_COMMAND), (BACKS_OFF, DEAD), True),
+    ],
+)
+def test_of_several_containers_the_workers_alone_are_gone_when_they_end(
+    cache: ClusterCache,
+    target: DeploymentTarget,
+    containers: tuple[dict[str, Any], dict[str, Any]],
+    then: tuple[dict[str, Any], dict[str, Any]],
+    is_gone: bool,
+) -> None:
+    def put(version: int, first: dict[str, Any], second: dict[str, Any]) -> None:
+        statuses = [second | {"name": "two"}, first | {"name": "one"}]
+        body = pod("mail", version, ready=True, status={"containerStatuses": statuses})
+        one, two = containers
+        body["spec"] = {"containers": [one | {"name": "one"}, two | {"name": "two"}]}
+        cache.put_pod(body)
+
+    cache.put_deployment(deployment())
+    put(1, LIVES, LIVES)
+    put(2, *then)
+
+    assert bool(target.take_gone()) is is_gone
+
+
 def test_an_older_event_changes_nothing(cache: ClusterCache, target: DeploymentTarget) -> None:
     cache.put_deployment(deployment(5, spec={"replicas": 8}))
     cache.put_deployment(deployment(4))

@@ -7,7 +7,7 @@ from queueworker_operator.resource.kind import GROUP, KIND, PLURAL, VERSION, key
 from queueworker_operator.resource.schedule import in_force
 from queueworker_operator.resource.spec import SPEC_FIELDS, ResourceSpec, parse
 from queueworker_operator.resource.status import Facts, same_story, status_of
-from queueworker_operator.resource.template import grace_s_of, slots_of
+from queueworker_operator.resource.template import grace_s_of, slots_of, workers_of
 
 __all__ = [
     "GROUP",
@@ -32,4 +32,5 @@ __all__ = [
     "slots_of",
     "status_of",
     "trouble_event",
+    "workers_of",
 ]

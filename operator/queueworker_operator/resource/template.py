@@ -1,4 +1,4 @@
-"""What a Deployment's pod template says about its workers."""
+"""What a pod's spec, or a Deployment's template of it, says about its workers."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,13 +8,22 @@ from queueworker_operator.resource.kind import Body
 
 CONCURRENCY_VARIABLE = "QUEUEWORKER_CONCURRENCY"
 CONCURRENCY_FLAG = "--concurrency"
+# Both are for workers alone; a sidecar may well have the QUEUEWORKER_DSN.
+WORKER_VARIABLES = frozenset({CONCURRENCY_VARIABLE, "QUEUEWORKER_POD_NAME"})
+WORKER_COMMAND = re.compile(r"(^|queueworker )worker( |$)")  # the image may begin it itself
 SLOTS = re.compile(r"[0-9]{1,5}")  # anybody may write a template: no number of 5,000 digits
 DEFAULT_GRACE_S = 30.0  # Kubernetes' own default
 
 
+def workers_of(pod_spec: Body) -> Sequence[Body]:
+    """Pick the containers that run a worker; all of them where none shows it."""
+    containers = pod_spec.get("containers") or ()
+    return [one for one in containers if _is_worker(one)] or containers
+
+
 def slots_of(deployment: Body) -> int | None:
     """Give the slots that one pod will have; None where the template does not say."""
-    for container in _containers(deployment):
+    for container in workers_of(_pod_spec(deployment)):
         for text in (_flag(container), _variable(container)):
             if text is not None and SLOTS.fullmatch(text) and int(text) > 0:
                 return int(text)
@@ -32,8 +41,10 @@ def _pod_spec(deployment: Body) -> Mapping[str, Any]:
     return template.get("spec") or {}
 
 
-def _containers(deployment: Body) -> Sequence[Body]:
-    return _pod_spec(deployment).get("containers") or ()
+def _is_worker(container: Body) -> bool:
+    names = {entry.get("name") for entry in container.get("env") or ()}
+    command = WORKER_COMMAND.search(" ".join(_words(container)))
+    return bool(command or _flag(container) or names & WORKER_VARIABLES)
 
 
 def _flag(container: Body) -> str | None:

@@ -1,13 +1,13 @@
 """Pods and Deployments, cut down to what decisions need. Pure: bodies in, values out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from queueworker_operator.decision.model import PodId
 from queueworker_operator.kube.api import DELETION_COST
-from queueworker_operator.resource import grace_s_of, slots_of
+from queueworker_operator.resource import grace_s_of, slots_of, workers_of
 
 Body = Mapping[str, Any]
 ENDED_PHASES = frozenset({"Failed", "Succeeded"})
@@ -17,7 +17,10 @@ UNNAMED = "a writer without a name (a size of 0 bears none)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """One pod. `created_s` is on the operator's monotonic clock; `start_up_s` once it is known."""
+    """One pod. `created_s` is on the operator's monotonic clock; `start_up_s` once it is known.
+
+    `restarts` grows each time that all its workers have ended.
+    """
 
     namespace: str
     name: str
@@ -102,7 +105,6 @@ class Requirement:
 def pod_of(body: Body, created_s: float) -> Pod:
     """Read a pod's body."""
     meta, status = body["metadata"], body.get("status") or {}
-    containers = status.get("containerStatuses") or ()
     return Pod(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -113,7 +115,7 @@ def pod_of(body: Body, created_s: float) -> Pod:
         ready=_is_ready(status.get("conditions") or ()),
         terminating=meta.get("deletionTimestamp") is not None,
         ended=status.get("phase") in ENDED_PHASES,
-        restarts=sum(_ends(container) for container in containers),
+        restarts=_restarts(body),
         cost=(meta.get("annotations") or {}).get(DELETION_COST),
     )
 
@@ -204,7 +206,30 @@ def _is_ready(conditions: Iterable[Body]) -> bool:
     )
 
 
-def _ends(container: Body) -> int:
+def statuses_of(pod: Body) -> Sequence[Body]:
+    """List what is told of a pod's containers; nothing before they are made."""
+    return (pod.get("status") or {}).get("containerStatuses") or ()
+
+
+def ends_of(status: Body) -> int:
     """Count how often this container's process has ended so far."""
-    ended_now = "terminated" in (container.get("state") or {})
-    return int(container.get("restartCount", 0)) + int(ended_now)
+    ended_now = "terminated" in (status.get("state") or {})
+    return int(status.get("restartCount", 0)) + int(ended_now)
+
+
+def _restarts(pod: Body) -> int:
+    """Count how often the worker's container ended; of several, tell only whether all are down.
+
+    A sidecar's end is none of the worker's, and a lease is ended by the pod: of two workers in one
+    the other would lose its own.
+    """
+    statuses = statuses_of(pod)
+    names = {container.get("name") for container in workers_of(pod.get("spec") or {})}
+    workers = [one for one in statuses if one.get("name") in names] or statuses
+    if len(workers) == 1:
+        return ends_of(workers[0])
+    return int(bool(workers) and all(map(_is_down, workers)))
+
+
+def _is_down(status: Body) -> bool:
+    return ends_of(status) > 0 and "running" not in (status.get("state") or {})

@@ -11,7 +11,7 @@ from queueworker_operator.kube.api import FIELD_MANAGER
 from queueworker_operator.plugin.doctor.facts import Body, Facts, NotKnown
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import pods_of
-from queueworker_operator.target.objects import deployment_of, pod_of
+from queueworker_operator.target.objects import deployment_of, ends_of, statuses_of
 
 SHELLS = {"sh", "bash", "ash", "dash"}
 STUCK = {
@@ -56,7 +56,7 @@ def pods(facts: Facts) -> Finding:
         return fail(
             f"{name} does not run: {stuck[0][1]}{also}", f"{facts.kubectl} describe pod {name}"
         )
-    again = [pod for pod in mine if pod_of(pod, 0.0).restarts]
+    again = [pod for pod in mine if any(map(ends_of, statuses_of(pod)))]
     if again:
         name = again[0]["metadata"]["name"]
         return warn(
@@ -72,7 +72,7 @@ def _stuck(pod: Body) -> str:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return f"Unschedulable: {condition.get('message', '')}"
-    for container in status.get("containerStatuses") or ():
+    for container in statuses_of(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in STUCK:
             return str(waiting["reason"])
