@@ -44,6 +44,23 @@ def test_the_operator_is_reached_at_its_port_and_at_no_other(
         assert not passes(flow, policies(objects)), flow
 
 
+def test_the_operator_is_reached_by_those_alone_whom_the_values_name() -> None:
+    monitoring = (
+        '[{"podSelector": {"matchLabels": {"app": "prometheus"}}, "namespaceSelector": {}}]'
+    )
+    given = ("--set-json", f"networkPolicy.ingress.from={monitoring}")
+    objects = render("--set", "networkPolicy.enabled=true", *given)
+    operator = pod(objects, "queueworker")
+
+    admitted = [
+        passes(Flow(source=source, target=operator, port=8080), policies(objects))
+        for source in (PROMETHEUS, STRANGER, OUTSIDE)
+    ]
+
+    assert admitted == [True, False, False]
+    assert not passes(Flow(source=PROMETHEUS, target=operator, port=22), policies(objects))
+
+
 def test_the_operator_reaches_what_the_egress_rules_name_and_nothing_else(
     objects: list[dict[str, Any]],
 ) -> None:

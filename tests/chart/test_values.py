@@ -34,6 +34,11 @@ REFUSED = [
     ("extraEnv[0].value=x", "at '/extraEnv/0': missing property 'name'"),
     ("extraObjects[0].kind=Secret", "at '/extraObjects/0': missing property 'apiVersion'"),
     ("resources.cpu=1", "at '/resources': additional properties 'cpu' not allowed"),
+    ("extraVolumes[0].name=tmp", "at '/extraVolumes/0/name': 'not' failed"),
+    ("extraVolumeMounts[0].name=ca", "at '/extraVolumeMounts/0': missing property 'mountPath'"),
+    ("migrate.extraEnv[0].value=x", "at '/migrate/extraEnv/0': missing property 'name'"),
+    ("strategy.type=Rolling", "at '/strategy/type': value must be one of 'RollingUpdate'"),
+    ("serviceMonitor.scrapeTimeout=long", "at '/serviceMonitor/scrapeTimeout': 'long' does not"),
     ("serviceMonitor.interval=often", "at '/serviceMonitor/interval': 'often' does not match"),
     ("podLabels.tier=1", "at '/podLabels/tier': got number, want string"),
 ]

@@ -37,13 +37,29 @@ NEEDS: dict[str, dict[str, Any]] = {
     "rbac.create": {"demo": {"enabled": False}},
     "serviceAccount.create": {"serviceAccount": {"name": "other"}},
 }
-WORDS = {"digest": "sha256:" + "0" * 64, "interval": "7s"}
+WORDS = {"digest": "sha256:" + "0" * 64, "interval": "7s", "scrapeTimeout": "7s"}
+MOUNT = {"name": "other", "mountPath": "/other"}
+RELABELING = {"targetLabel": "other", "replacement": "x"}
 OTHER: dict[str, Any] = {
     "scope": "Cluster",
     "imagePullSecrets": [{"name": "other"}],
     "watchNamespaces": ["other"],
     "secretNames": ["other"],
-    "extraEnv": [{"name": "OTHER", "value": "x"}],
+    **{
+        f"{part}{name}": [value]
+        for part in ("", "migrate.")
+        for name, value in (
+            ("extraEnv", {"name": "OTHER", "value": "x"}),
+            ("extraVolumes", {"name": "other", "emptyDir": {}}),
+            ("extraVolumeMounts", MOUNT),
+        )
+    },
+    **{
+        f"{part}.{name}": [RELABELING]
+        for part in ("serviceMonitor", "podMonitor")
+        for name in ("relabelings", "metricRelabelings")
+    },
+    "networkPolicy.ingress.from": [{"podSelector": {}}],
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}],
     "affinity": {"nodeAffinity": {}},
     "tolerations": [{"operator": "Exists"}],

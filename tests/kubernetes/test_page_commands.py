@@ -147,6 +147,31 @@ def test_what_a_page_tells_kubectl_works(
     assert "mail" in shown
 
 
+def test_the_providers_certificates_are_mounted_for_the_workers(
+    cluster: ApiServer, tmp_path: Path
+) -> None:
+    page = "docs/howto/managed-postgres.md"
+    place = Place(server=cluster, namespace="mail")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mail"}}
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(namespace))
+    place.kubectl("apply", "-f", str(ROOT / "examples/mail/deployment.yaml"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "global-bundle.pem").write_text("a certificate")
+    (tmp_path / "worker-tls.yaml").write_text(block_of(page, "template:").text)
+
+    Shell(cluster, tmp_path / "bin", tmp_path).type(block_of(page, "create configmap").text)
+
+    spec = place.get("deployment", "mail-worker")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    given = {entry["name"]: entry.get("value") for entry in container["env"]}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    [volume] = [one for one in spec["volumes"] if one["name"] == "mail-db-ca"]
+    stored = place.get("configmap", volume["configMap"]["name"])["data"]
+    assert Path(given["PGSSLROOTCERT"]).parent == Path(mounted["mail-db-ca"])
+    assert stored == {Path(given["PGSSLROOTCERT"]).name: "a certificate"}
+    assert "QUEUEWORKER_DSN" in given
+
+
 def test_the_page_about_gitops_works_to_the_letter(cluster: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     shell = Shell(cluster, tmp_path / "bin", tmp_path)
