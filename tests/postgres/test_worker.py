@@ -94,6 +94,23 @@ def test_tasks_that_nobody_here_registered_wait(dsn: str, bench: Bench) -> None:
     assert bench.state(unknown) == ("ready", 0)
 
 
+def test_a_mistyped_task_is_told_once_with_the_name_that_was_meant(dsn: str, bench: Bench) -> None:
+    bench.enqueue("stranger")
+    told = "queue mail: {} of task {!r}: no live worker knows it"
+    with WorkerProcess(dsn) as worker:
+        worker.ready()
+        before = told.format("1 ready job", "stranger")
+        wait_until(lambda: before in worker.log, within_s=5, what="what waited before is told")
+
+        bench.enqueue("nop", count=3)
+        now = f"{told.format('3 ready jobs', 'nop')} (did you mean 'noop'?); deploy a worker"
+        wait_until(lambda: now in worker.log, within_s=5, what="what is new is told")
+        bench.enqueue("other")
+        wait_until(lambda: "'other'" in worker.log, within_s=5, what="the next look")
+
+        assert worker.log.count(now) == 1
+
+
 def test_effects_of_the_completing_transaction_happen_once(dsn: str, bench: Bench) -> None:
     (job,) = bench.enqueue("effect", note="paid")
     with WorkerProcess(dsn):

@@ -62,11 +62,6 @@ def agreed(what: str) -> bool:
     return input(f"{what}? [y/N] ").strip().lower() in {"y", "yes"}
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Write `1 job`, `3,000 jobs`."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
-
-
 def table(rows: Sequence[Sequence[object]]) -> str:
     """Lay rows out in columns; numbers stand right."""
     texts = [[_cell(value) for value in row] for row in rows]

@@ -6,12 +6,13 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from queueworker.cli import redrive
-from queueworker.cli.command import Commands, add_command, ask, counted, table, to_json
+from queueworker.cli.command import Commands, add_command, ask, table, to_json
 from queueworker.cli.durations import span
 from queueworker.cli.names import require
 from queueworker.cli.selection import add_selection, selected
 from queueworker.errors import InvalidSetting
 from queueworker.store import DeadJob, Failure, ShownJob, Store
+from queueworker.text import counted
 
 ERROR_WIDTH = 100
 COLUMNS = ("ID", "QUEUE", "TASK", "KIND", "ERROR", "ATTEMPT", "CRASHES", "AGE")

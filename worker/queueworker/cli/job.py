@@ -5,11 +5,12 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table
+from queueworker.cli.command import Commands, add_command, agreed, ask, table
 from queueworker.cli.dead import run_show
 from queueworker.cli.names import require
 from queueworker.errors import InvalidSetting
 from queueworker.store import CancelCount, Store
+from queueworker.text import counted
 
 BUSY_TRIES = 20
 BUSY_PAUSE_S = 0.1

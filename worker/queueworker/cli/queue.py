@@ -5,11 +5,12 @@ import sys
 import time
 
 from queueworker.cli import retain
-from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table, to_json
+from queueworker.cli.command import Commands, add_command, agreed, ask, table, to_json
 from queueworker.cli.durations import span
 from queueworker.cli.names import add_queue, missing
 from queueworker.errors import InvalidSetting
 from queueworker.store import MoveState, QueueContents, QueueSummary, Store
+from queueworker.text import counted
 
 TELL_EVERY_S = 1.0
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from queueworker.cli.command import Commands, add_command, agreed, ask, counted, table
+from queueworker.cli.command import Commands, add_command, agreed, ask, table
 from queueworker.cli.names import require
 from queueworker.cli.selection import add_selection, described, selected
 from queueworker.errors import InvalidSetting
 from queueworker.store import DeadCount, KeyConflict, Selection, Store
+from queueworker.text import counted
 
 A_BATCH = 1000
 SHOWN_CONFLICTS = 10

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from queueworker.cli.command import counted
 from queueworker.cli.durations import span
 from queueworker.cli.flow import Flow
 from queueworker.store import LagRow
+from queueworker.text import counted
+from queueworker.unknown import unknown_tasks
 from queueworker.waits import WAIT_EDGES_S
 
 # Left out in this order where the terminal is narrow.
@@ -54,22 +55,18 @@ def lines(pairs: Sequence[Pair], width: int | None, height: int | None) -> list[
         del columns["STATE"]
     laid_out = _fit(columns, width)
     if len(shown) < len(pairs):
-        laid_out.append(f"and {len(pairs) - len(shown)} more queues, with smaller backlogs")
+        hidden = counted(len(pairs) - len(shown), "more queue")
+        laid_out.append(f"and {hidden}, with smaller backlogs")
     laid_out += notes
     return laid_out if width is None else [line[:width] for line in laid_out]
 
 
 def _notes(pairs: Sequence[Pair]) -> list[str]:
     """Say which jobs wait for a worker that knows their task: no column tells that."""
-    notes = [
-        f"queue {row.queue}: {counted(count, 'ready job')} of task {task!r}: no live worker knows it"
-        for row, _ in pairs
-        if row.workers
-        for task, count in row.ready_by_task.items()
-        if task not in row.worker_tasks
-    ]
+    notes = [note for row, _ in pairs for note in unknown_tasks(row).values()]
     if len(notes) > MOST_NOTES:
-        notes[MOST_NOTES - 1 :] = [f"... and {len(notes) - MOST_NOTES + 1} more such tasks"]
+        hidden = counted(len(notes) - MOST_NOTES + 1, "more such task")
+        notes[MOST_NOTES - 1 :] = [f"... and {hidden}"]
     return notes
 
 

@@ -28,6 +28,7 @@ from queueworker.worker.hand import Hand
 from queueworker.worker.report import Reporter
 from queueworker.worker.shell import look_for_shell
 from queueworker.worker.start import queues_when_ready, why_not_ready, worker_row
+from queueworker.worker.unknown_watch import UnknownWatch
 from queueworker.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Worker:
         self._reporter = Reporter(self._hand, self._keeper)
         self._cancellations = Cancellations(self._writes, self._hand.cancel, self._hand.worker_id)
         self._watchdog = Watchdog(app.tasks)
+        self._unknown = UnknownWatch(self._writes, [share.name for share in settings.queues])
         self._why_not_ready: str | None = "starting"
         links = (self._claims, self._writes)
         self._health = HealthServer(
@@ -117,7 +119,8 @@ class Worker:
         self._say("waiting for a lease")
         self._keeper.start()
         tending = (self._sweeper, listener, self._reporter, self._cancellations)
-        for part in (self._completer, *tending, AgeWatch(self._claims), self._claimer):
+        watching = (AgeWatch(self._claims), self._unknown)
+        for part in (self._completer, *tending, *watching, self._claimer):
             self._spawn(part.run())
 
     def _say(self, reason: str | None) -> None:
@@ -149,6 +152,7 @@ class Worker:
     def _gained(self, worker_id: UUID) -> None:
         self._hand.gained(worker_id)
         self._claimer.wake()
+        self._unknown.ask()
         if not self._hand.drain.is_ending:
             self._say(None)
         logger.info(
@@ -181,6 +185,7 @@ class Worker:
                 self._cancellations.heard(subject)
             case "lane" | "queue":
                 self._sweeper.ask(subject)
+                self._unknown.ask()
             case _:
                 logger.debug("a notification of kind %r is not known", kind)
 

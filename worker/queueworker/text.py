@@ -1,0 +1,6 @@
+"""Numbers with their nouns."""
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write `1 job`, `3,000 jobs`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
