@@ -16,6 +16,7 @@ from tests.support.reader import follow, shell
 
 import queueworker
 from queueworker.cli.parser import build_parser as worker_parser
+from queueworker.cli.stats_table import CELLS
 from queueworker_operator.cli import build_parser as operator_parser
 
 
@@ -55,6 +56,19 @@ def test_links_into_a_page_lead_to_one_of_its_headings(page: Path) -> None:
     targets = [((page.parent / name).resolve() if name else page, anchor) for name, anchor in links]
 
     assert [anchor for target, anchor in targets if anchor not in anchors(target)] == []
+
+
+def test_tables_of_stats_have_the_columns_that_are_printed() -> None:
+    columns = [name for name in CELLS if name != "STATE"]  # left out where nothing has one
+    shown = [
+        (block.page.name, re.split(r"\s{2,}", line.strip()))
+        for block in every("text")
+        for line in block.text.splitlines()
+        if re.match(r"QUEUE +READY", line)
+    ]
+
+    assert len(shown) >= 3
+    assert [(page, found) for page, found in shown if found != columns] == []
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
