@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,31 @@ def test_names_are_the_fields_words(path: Path) -> None:
 
     assert path.stem not in BANNED_MODULE_NAMES
     assert [name for name in names if name.startswith(BANNED_FUNCTION_PREFIXES)] == []
+
+
+# A value and a plural: `counted` of the packages' `text` writes them. Not meant are constants (CAPITALS),
+# fractions (.2f), and what stands behind another number: 3/4 slots, 0 to 5 replicas.
+COUNTED = re.compile(
+    r"(?<!/)(?<! to )(\{[^{}]*[a-z)\]][^{}]*(?<!\.[1-9]f)\}|%d) "
+    r"((ready|dead|live|running|finished|more|new) )?"
+    r"(jobs|pods|workers|replicas|checks|letters|slots|results|decisions|partitions|samples|attempts"
+    r"|queues|tasks|leases|errors|rows|hours|minutes)\b"
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if ROOT / "benchmarks" not in path.parents],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_number_and_its_noun_agree(path: Path) -> None:
+    found = [
+        line
+        for line in path.read_text().splitlines()
+        if (match := COUNTED.search(line)) and "counted(" not in match[1]
+    ]
+
+    assert found == []
 
 
 def test_the_resource_definition_has_one_copy() -> None:

@@ -81,4 +81,4 @@ def test_a_claim_whose_answer_was_lost_runs_once_and_is_not_charged(dsn: str, be
 
     runs = bench.conn.execute("SELECT attempt FROM ledger WHERE note LIKE 'quick%'").fetchall()
     assert runs == [(1,)] * 5
-    assert "claims without an answer were given back" in log
+    assert "given back: their claims had no answer" in log

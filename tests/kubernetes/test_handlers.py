@@ -460,7 +460,7 @@ def test_a_healthy_start_warns_of_nothing(
     place.apply(deployment(replicas=1), queue_worker(minReplicas=1), secret(dsn))
     start()
     told = place.await_condition("Ready", "WaitingForFirstSample")
-    assert "the 1 replicas are held" in told["message"]
+    assert "the 1 replica is held" in told["message"]
 
     enqueue(conn, 1)
     place.await_condition("Ready", "AsExpected")

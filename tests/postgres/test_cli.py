@@ -255,7 +255,7 @@ def test_a_worker_names_the_signal_that_stops_it(dsn: str) -> None:
 def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> None:
     done = run_command(dsn, "enqueue", "--queue", "mail", "--task", "noop", "--count", "2500")
 
-    assert (done.returncode, done.stdout) == (0, "2500 jobs\n")
+    assert (done.returncode, done.stdout) == (0, "2,500 jobs\n")
     assert bench.one("SELECT count(*) FROM queueworker.job") == 2500
     assert bench.one("SELECT count(DISTINCT xmin::text) FROM queueworker.job") == 1
 

@@ -123,7 +123,7 @@ def test_when_all_pods_run_long_jobs_the_scale_in_is_blocked_and_says_so() -> No
         memory, now_s = told.memory, now_s + 31.0
 
     assert told.drain == ()
-    assert told.blocked.startswith("1 of 1 pods to remove still ran jobs after 30 s")
+    assert told.blocked.startswith("1 of 1 pod to remove still ran jobs after 30 s")
 
 
 def test_an_ended_pod_that_is_still_listed_is_not_chosen_again() -> None:

@@ -18,6 +18,7 @@ from queueworker.metrics import REFUSED
 from queueworker.outbox import COUNT_EVERY_S, MOST_A_BATCH, Outbox, Queued
 from queueworker.retry import buried
 from queueworker.store import NO_DELTA, QueueRow, Settlement, Store
+from queueworker.text import counted
 from queueworker.within import within
 
 logger = logging.getLogger(__name__)
@@ -164,8 +165,8 @@ class Completer:
         if refused:
             REFUSED.labels(queue.name).inc(len(refused))
             logger.warning(
-                "%d results refused, others run these jobs or they were cancelled: %s",
-                len(refused),
+                "%s refused, others run these jobs or they were cancelled: %s",
+                counted(len(refused), "result"),
                 sorted(job_id for job_id, _ in refused)[:10],
             )
 
@@ -192,9 +193,9 @@ class Completer:
         if not self._put_off:
             shown = [*locked.ids, *(item.job_id for item in locked.others)][:10]
             logger.warning(
-                "%d results wait for transactions that hold their jobs: %s; a handler that completes"
+                "%s for transactions that hold their jobs: %s; a handler that completes"
                 " its job in a transaction must end that transaction",
-                locked.results,
+                counted(locked.results, "result waits", "results wait"),
                 shown,
             )
         self._put_off_for(queue, locked, PUT_OFF_S)

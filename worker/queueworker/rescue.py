@@ -7,6 +7,7 @@ import logging
 from uuid import UUID
 
 from queueworker.link import Link
+from queueworker.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -30,4 +31,5 @@ class LostAnswers:
         count = await self._link.call(lambda store: store.return_unseen(worker_id))
         self._opened = opened
         if count:
-            logger.warning("%d jobs of claims without an answer were given back", count)
+            found = counted(count, "job was", "jobs were")
+            logger.warning("%s given back: their claims had no answer", found)

@@ -18,6 +18,7 @@ from queueworker_operator.decision.minutes import Minute
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.dry_run import Comparison, Known, comparable, compare
+from queueworker_operator.text import counted
 
 PURPOSE = "compare what happened beside a DryRun with what would have"
 ABOUT = (
@@ -62,12 +63,14 @@ def tell(arguments: argparse.Namespace, dsn: str, key: str) -> int:
         raise InvalidSettings(f"another version kept the minutes of {key}: {exc}") from exc
     if len(minutes) < FEWEST or known is None:
         raise InvalidSettings(
-            f"no DryRun of {key} was seen in the last {arguments.hours:g} hours: set spec.mode to "
+            f"no DryRun of {key} was seen in the last {arguments.hours:g} h: set spec.mode to "
             "DryRun and come back in three minutes (a change of startWithin begins anew)"
         )
     jobs = minutes[-1].enqueued_total - minutes[0].enqueued_total
     if jobs > MOST_JOBS:
-        raise InvalidSettings(f"{jobs:,.0f} jobs take too long to replay: give fewer --hours")
+        raise InvalidSettings(
+            f"{counted(round(jobs), 'job')} take too long to replay: give fewer --hours"
+        )
     found = compare(minutes, known, seed=arguments.seed)
     if arguments.output == "table":
         print("\n".join(lines(key, found)))
@@ -96,7 +99,7 @@ def lines(key: str, found: Comparison) -> Iterator[str]:
     measured, modelled, ours = found.measured, found.modelled, found.ours
     minutes = (found.until_s - found.since_s) / 60
     yield f"{key}: {_time(found.since_s)} to {_time(found.until_s)} UTC ({minutes:.0f} min)"
-    yield f"{found.jobs} jobs came; promise: start within {found.promise_s:g}s\n"
+    yield f"{counted(found.jobs, 'job')} came; promise: start within {found.promise_s:g}s\n"
     yield f"{'':<34}{'late jobs':>20}{'pod-hours':>12}"
     yield _row(
         "as it happened, measured", measured.late, measured.late_fraction, measured.pod_hours
@@ -143,5 +146,5 @@ def method(found: Comparison) -> str:
         "the replicas as they were and once with our decisions from a cold start; compare these "
         f"two. Job times are drawn (mean {found.service.mean_s:.3g}s, variation "
         f"{found.service.cv:.2g}), start-ups too (mean {found.start_up.mean_s:.3g}s, {known}), "
-        f"{found.slots} slots a pod. Measured pod-hours leave out pods after SIGTERM.{unseen}"
+        f"{counted(found.slots, 'slot')} a pod. Measured pod-hours leave out pods after SIGTERM.{unseen}"
     )

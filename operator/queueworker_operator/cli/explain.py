@@ -18,6 +18,7 @@ from queueworker_operator.controller.record import difference
 from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
+from queueworker_operator.text import counted
 
 PURPOSE = "show why a QueueWorker has the replicas it has"
 MOST = 300
@@ -171,7 +172,8 @@ def show(lines: Sequence[Line], *, replayed: bool) -> None:
     console.print(table)
     if replayed:
         same = sum(line.again == SAME for line in lines)
-        print(f"{same} of {len(lines)} decisions replay to the same, bit for bit")
+        all_of_them = counted(len(lines), "decision replays", "decisions replay")
+        print(f"{same} of {all_of_them} to the same, bit for bit")
 
 
 def replicas_of(line: Line) -> str:

@@ -13,6 +13,7 @@ from queueworker_operator.cli.dsn import add_dsn, dsn_of
 from queueworker_operator.errors import InvalidSettings, LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.recording import HEADER, Lags, Recording, missing
+from queueworker_operator.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,6 @@ def ending(recording: Recording, options: Options) -> str:
     service = recording.service()
     flags = f" --service-s {service.mean_s:.3g} --service-cv {service.cv:.2g}" if service else ""
     return (
-        f"{recording.jobs:,} jobs in {recording.lasts_s / 3600:.2f} hours. Replay them:\n"
+        f"{counted(recording.jobs, 'job')} in {recording.lasts_s / 3600:.2f} hours. Replay them:\n"
         f"queueworker-operator simulate --trace {options.out} --manifest QUEUEWORKER.yaml{flags}"
     )

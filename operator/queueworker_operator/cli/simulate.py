@@ -21,6 +21,7 @@ from queueworker_operator.simulate.policies import POLICIES, Case, check
 from queueworker_operator.simulate.result import Outcome
 from queueworker_operator.simulate.table import table_of
 from queueworker_operator.simulate.trace import TraceOptions, read_workload
+from queueworker_operator.text import counted
 
 DEFAULT_SLOTS = 4
 WIDTH = 120
@@ -180,9 +181,9 @@ def story_of(case: Case, start_up: str) -> str:
     """Say in a line what was simulated."""
     conditions, policy = case.conditions, case.policy
     return (
-        f"{len(case.workload.at_s):,} jobs in {case.workload.lasts_s / 3600:.1f} hours, promise "
-        f"{conditions.promise_s:g} s, {policy.min_replicas} to {policy.max_replicas} pods of "
-        f"{conditions.slots} slots, start-up {start_up} ({conditions.start_up.mean_s:g} s)"
+        f"{counted(len(case.workload.at_s), 'job')} in {case.workload.lasts_s / 3600:.1f} hours, promise "
+        f"{conditions.promise_s:g} s, {policy.min_replicas} to {counted(policy.max_replicas, 'pod')} of "
+        f"{counted(conditions.slots, 'slot')}, start-up {start_up} ({conditions.start_up.mean_s:g} s)"
     )
 
 

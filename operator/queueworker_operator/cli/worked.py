@@ -8,6 +8,7 @@ from typing import Any
 from queueworker_operator.controller.record import work_out_again
 from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.decision.working import Point, Working
+from queueworker_operator.text import counted
 
 WIDTH = 80
 UNWEIGHED = "Nothing was weighed for it: it holds, or follows what the spec says."
@@ -70,7 +71,12 @@ def curve(points: Sequence[Point], desired: int) -> Iterator[str]:
     if not points:
         yield "  no job waits, comes or falls due in this time: no deadline can be missed"
         return
-    heads = ("u", "D(u)", "K there", f"K {desired} pods", f"K {max(desired - 1, 0)} pods")
+    heads = (
+        "u",
+        "D(u)",
+        "K there",
+        *(f"K {counted(pods, 'pod')}" for pods in (desired, max(desired - 1, 0))),
+    )
     yield "  " + "".join(f"{head:>13}" for head in heads)
     for point in points:
         jobs = (point.due, point.now, point.decided, point.fewer)

@@ -19,6 +19,7 @@ from queueworker_operator.errors import (
 from queueworker_operator.lag import QueueLag, WorkerState
 from queueworker_operator.lag.pods import rows_of
 from queueworker_operator.report import Fact
+from queueworker_operator.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ class Action:
         watch.adopted = False  # should the outcome of what follows stay unknown, it is looked up
         if step.undo:
             await source.set_drain(step.undo, drain=False)
-            logger.info("%s: drain undone for %d workers", watch.assignment.key, len(step.undo))
+            undone = counted(len(step.undo), "worker")
+            logger.info("%s: drain undone for %s", watch.assignment.key, undone)
         try:
             await self._ask_drains(step)
         except GrantMissing as exc:
@@ -118,7 +120,8 @@ class Action:
         if is_due:
             watch.drains_asked_at_s = now_s
         if step.drain:
-            logger.info("%s: %d workers drain", watch.assignment.key, len(step.drain))
+            draining = counted(len(step.drain), "worker drains", "workers drain")
+            logger.info("%s: %s", watch.assignment.key, draining)
 
     async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
         """Record, then write; a write that fails is tried again at the next tick."""

@@ -9,6 +9,7 @@ from queueworker_operator.decision.regime import OBSERVE_EVERY_S
 from queueworker_operator.lag import QueueLag
 from queueworker_operator.lag.sample import empty, pool
 from queueworker_operator.report import Fact
+from queueworker_operator.text import counted
 
 # Reads are a second apart: half of one decides which is nearest to the 5 s.
 OBSERVE_TOLERANCE_S = 0.5
@@ -47,7 +48,8 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
         sample = pool(lags, watch.assignment.policy.start_within_s, watch.unknown)
         return Sampled(sample=sample, lags=lags, facts=facts)
     if replicas:
-        text = f"{facts[Fact.QUEUE_MISSING]}; the {replicas} replicas are held until it has"
+        held = counted(replicas, "replica is", "replicas are")
+        text = f"{facts[Fact.QUEUE_MISSING]}; the {held} held until it has"
         if watch.row_due_at_s is None:
             watch.row_due_at_s = reading.read_at_s + FIRST_ROW_WITHIN_S
         is_new = reading.read_at_s < watch.row_due_at_s

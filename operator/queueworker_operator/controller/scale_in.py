@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from queueworker_operator.decision.scale_in import PodLoad, Victim, choose, finished
+from queueworker_operator.text import counted
 
 # A retired pod that is still there after this long was not the one that was ended.
 LEAVES_WITHIN_S = 30.0
@@ -184,13 +185,13 @@ def blocked(scene: Scene, victims: int, spared: Mapping[str, float], unmatched: 
         return ""
     if unmatched:
         return (
-            f"{unmatched} Ready pods have no worker row, so they cannot be drained: set "
+            f"{counted(unmatched, 'Ready pod has', 'Ready pods have')} no worker row and cannot be drained: set "
             "QUEUEWORKER_POD_NAME from metadata.name and QUEUEWORKER_POD_NAMESPACE from "
             "metadata.namespace in the pod template"
         )
     if spared:
         return (
-            f"{short} of {scene.wanted} pods to remove still ran jobs after {scene.patience_s:g} s "
+            f"{short} of {counted(scene.wanted, 'pod')} to remove still ran jobs after {scene.patience_s:g} s "
             f"of draining; they work on and are asked again within {scene.spare_s:g} s"
         )
     return ""

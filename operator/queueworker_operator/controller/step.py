@@ -18,6 +18,7 @@ from queueworker_operator.lag import QueueLag
 from queueworker_operator.metrics import Published, QueueFigures
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource import in_force
+from queueworker_operator.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def unclaimable_text(watch: Watch, jobs: float) -> str:
         if tasks
         else "no worker claims them; compare spec.queues with --queue of the workers"
     )
-    return f"{jobs:.0f} ready {'job' if round(jobs) == 1 else 'jobs'} left out: {what}"
+    return f"{counted(round(jobs), 'ready job')} left out: {what}"
 
 
 def note(
@@ -166,7 +167,8 @@ async def end_leases(ports: Ports, watch: Watch) -> None:
     except LagUnavailable:
         return  # tried again at the next tick
     if released:
-        logger.info("%s: %d jobs of dead pods are ready again", watch.assignment.key, released)
+        jobs = counted(released, "job of dead pods is", "jobs of dead pods are")
+        logger.info("%s: %s ready again", watch.assignment.key, jobs)
     watch.forget_gone(now_s)
 
 

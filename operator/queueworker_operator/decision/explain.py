@@ -10,6 +10,7 @@ from queueworker_operator.decision.restraint import Restrained
 from queueworker_operator.decision.saturation import bottleneck_of
 from queueworker_operator.decision.sizing import Shortage
 from queueworker_operator.decision.state import Guard, GuardMode, State
+from queueworker_operator.text import counted
 
 _WHOLE_FROM = 10
 
@@ -109,7 +110,7 @@ def _consequence(verdict: Verdict, reason: Reason) -> str:
             text = f"; {_prospect(verdict)}"
         case Reason.SURPLUS:
             stricter = seconds(verdict.outlook.scale_in_deadline_s)
-            text = f"; {pods_of(verdict.desired)} would start each job within {stricter}{promise}"
+            text = f"; {counted(verdict.desired, 'pod')} would start each job within {stricter}{promise}"
         case Reason.MAX_REPLICAS:
             text = f"; maxReplicas is {verdict.policy.max_replicas}{promise}"
         case Reason.PODS_NOT_STARTING:
@@ -138,8 +139,8 @@ def _prospect(verdict: Verdict) -> str:
     if plan.pods == 0:
         return f"no pod is there (promise {promise}); {new}"
     if plan.shortage is None:
-        return f"with {pods_of(plan.pods)} too few slots would be free (promise {promise}); {new}"
-    return f"with {pods_of(plan.pods)} {_fate(outlook, plan, plan.shortage)}; {new}"
+        return f"with {counted(plan.pods, 'pod')} too few slots would be free (promise {promise}); {new}"
+    return f"with {counted(plan.pods, 'pod')} {_fate(outlook, plan, plan.shortage)}; {new}"
 
 
 def _fate(outlook: Outlook, plan: Plan, shortage: Shortage) -> str:
@@ -148,7 +149,8 @@ def _fate(outlook: Outlook, plan: Plan, shortage: Shortage) -> str:
     waits_s = wait_of(outlook, plan.pods, shortage, outlook.deadline_s)
     if waits_s is None:
         kind = "announced" if outlook.burst_in_s is None else "expected"
-        return f"{shortage.missing:.0f} {kind} jobs would start too late (promise {promise})"
+        jobs = counted(round(shortage.missing), f"{kind} job")
+        return f"{jobs} would start too late (promise {promise})"
     margin = f", planned {planned}" if waits_s <= outlook.promise_s else ""
     who = job_of(shortage, outlook.deadline_s)
     return f"{who} would wait {duration(waits_s)} (promise {promise}{margin})"
@@ -191,14 +193,16 @@ def _idle(verdict: Verdict) -> str:
 def _stalled(verdict: Verdict) -> str:
     since_s = verdict.restrained.stalled_since_s or verdict.outlook.at_s
     wanted = (
-        f"; {pods_of(verdict.restrained.refused)} more wanted" if verdict.restrained.refused else ""
+        f"; {counted(verdict.restrained.refused, 'pod')} more wanted"
+        if verdict.restrained.refused
+        else ""
     )
     return f"no pod becomes ready (for {seconds(verdict.outlook.at_s - since_s)}){wanted}"
 
 
 def prospect_of(guard: Guard, at_s: float) -> str:
     """Tell what the guard found and what it does next."""
-    found = f"{pods_of(guard.from_pods)} finished no more jobs than"
+    found = f"{counted(guard.from_pods, 'pod')} finished no more jobs than"
     match guard.mode:
         case GuardMode.DOWN if guard.first:
             return f"{found} fewer; trying {guard.cap}"
@@ -207,11 +211,6 @@ def prospect_of(guard: Guard, at_s: float) -> str:
         case _:
             left_s = max(guard.since_s + guard.wait_s - at_s, 0.0)
             return f"{found} {guard.cap}; held there, next try in {seconds(left_s)}"
-
-
-def pods_of(count: int) -> str:
-    """Write a number of pods."""
-    return "1 pod" if count == 1 else f"{count} pods"
 
 
 def number(value: float) -> str:

@@ -7,13 +7,13 @@ from queueworker_operator.decision.explain import (
     Verdict,
     job_of,
     number,
-    pods_of,
     seconds,
     wait_of,
 )
 from queueworker_operator.decision.plan import scale_in_test, scale_out_test
 from queueworker_operator.decision.restraint import OBSERVATIONS_BEFORE_SCALE_IN, hold_s
 from queueworker_operator.decision.sizing import DeadlineTest, Shortage
+from queueworker_operator.text import counted
 
 
 def one_fewer(verdict: Verdict) -> str:
@@ -26,12 +26,12 @@ def one_fewer(verdict: Verdict) -> str:
     shortage = test.worst(pods)
     told = [] if shortage is None else [_missed(verdict, test, shortage, pods)]
     told += _kept(verdict, pods, missed=shortage is not None)
-    return f"with {pods_of(pods)}: " + "; ".join(told or ["every deadline would hold, too"])
+    return f"with {counted(pods, 'pod')}: " + "; ".join(told or ["every deadline would hold, too"])
 
 
 def _missed(verdict: Verdict, test: DeadlineTest, shortage: Shortage, pods: int) -> str:
     deadline_s, promise_s = test.demand.deadline_s, verdict.outlook.promise_s
-    by = f"by +{seconds(shortage.time_s)} {shortage.jobs:.0f} jobs must have started"
+    by = f"by +{seconds(shortage.time_s)} {counted(round(shortage.jobs), 'job')} must have started"
     lacks = f"{number(shortage.missing)} of them would not have"
     waits_s = wait_of(verdict.outlook, pods, shortage, deadline_s)
     if waits_s is None:
@@ -58,8 +58,8 @@ def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
     elif restrained.rollout:
         yield "nothing is scaled in during a rollout"
     elif _is_new(verdict):
-        seen = f"{verdict.state.observations} of {OBSERVATIONS_BEFORE_SCALE_IN}"
-        yield f"nothing is scaled in before enough is known ({seen} samples)"
+        seen = f"{verdict.state.observations} of {OBSERVATIONS_BEFORE_SCALE_IN} samples"
+        yield f"nothing is scaled in before enough is known ({seen})"
     elif pods < verdict.plan.keep or pods < verdict.plan.enough:
         yield _needed(verdict, pods)
     elif pods < restrained.held:

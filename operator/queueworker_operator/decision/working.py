@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from queueworker_operator.decision.explain import Verdict, number, pods_of, seconds
+from queueworker_operator.decision.explain import Verdict, number, seconds
 from queueworker_operator.decision.fewer import one_fewer
 from queueworker_operator.decision.plan import scale_in_test, scale_out_test
 from queueworker_operator.decision.restraint import hold_s
 from queueworker_operator.decision.sizing import DeadlineTest
+from queueworker_operator.text import counted
 
 ROWS = 10
 
@@ -68,10 +69,11 @@ def _inputs(verdict: Verdict) -> Iterator[tuple[str, str]]:
     left_out = f", {outlook.unclaimable:.0f} of them left out" if outlook.unclaimable else ""
     yield (
         "waiting",
-        f"{sample.ready:.0f} jobs, the oldest for {seconds(sample.oldest_age_s)}{left_out}",
+        f"{counted(round(sample.ready), 'job')}, the oldest for {seconds(sample.oldest_age_s)}{left_out}",
     )
-    yield "running", f"{sample.running:.0f} jobs"
-    yield "announced", f"{outlook.announced.by(300.0):.0f} jobs fall due in the next 5 minutes"
+    yield "running", counted(round(sample.running), "job")
+    due = counted(round(outlook.announced.by(300.0)), "job falls", "jobs fall")
+    yield "announced", f"{due} due in the next 5 minutes"
     if outlook.burst_in_s is not None:
         burst_in = seconds(outlook.burst_in_s)
         yield "rhythm", f"bursts come at equal distances, the next in {burst_in}: counted above"
@@ -165,7 +167,7 @@ def _bounds(verdict: Verdict) -> Iterator[Bound]:
     why = f"most wanted in the last {seconds(hold_s(outlook))}: so long a need is remembered"
     yield Bound(name="hold", pods=str(restrained.held), why=why)
     if restrained.refused:
-        why = f"no pod becomes ready; {pods_of(restrained.refused)} more wanted"
+        why = f"no pod becomes ready; {counted(restrained.refused, 'pod')} more wanted"
         yield Bound(name="stalled", pods=f"<= {restrained.wish}", why=why)
     if verdict.state.guard.cap:
         binds = "binds" if restrained.saturated else "does not bind"

@@ -16,6 +16,8 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import dict_row
 
+from queueworker_operator.text import counted
+
 Answer = TypeVar("Answer")
 Row = dict[str, Any]
 
@@ -60,7 +62,7 @@ def check_rows(count: int) -> None:
         AnswerTooLarge: there are more than MOST_ROWS.
     """
     if count > MOST_ROWS:
-        raise AnswerTooLarge(f"{count} rows")
+        raise AnswerTooLarge(counted(count, "row"))
 
 
 def _counted(gen: PQGen[Answer], descriptor: int) -> PQGen[Answer]:

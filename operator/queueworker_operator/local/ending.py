@@ -5,6 +5,7 @@ from rich.table import Table
 
 from queueworker_operator.local.summary import Account, Summary
 from queueworker_operator.local.view import describe, percent_text
+from queueworker_operator.text import counted
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -30,10 +31,10 @@ def headline(summary: Summary) -> str:
     """Say in a few words how it went."""
     account = summary.account
     if account is None:
-        return f"{summary.finished:,} attempts finished"
+        return f"{counted(summary.finished, 'attempt')} finished"
     if account.all_once:
-        return f"{account.jobs:,} jobs, each run exactly once"
-    return f"{account.completed_once:,} of {account.planned:,} jobs ran exactly once"
+        return f"{counted(account.jobs, 'job')}, each run exactly once"
+    return f"{account.completed_once:,} of {counted(account.planned, 'job')} ran exactly once"
 
 
 def subline(summary: Summary) -> str:
@@ -44,7 +45,7 @@ def subline(summary: Summary) -> str:
     return (
         f"{percent_text(summary.late_percent)} started later than the promised "
         f"{summary.start_within_s:g} s · {wait}{cost.worker_seconds:.0f} worker-seconds, "
-        f"{cost.saved_percent:.0f} % less than {cost.max_workers} workers all the time"
+        f"{cost.saved_percent:.0f} % less than {counted(cost.max_workers, 'worker')} all the time"
     )
 
 
@@ -82,7 +83,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
             "worker-seconds",
             (
                 f"{cost.worker_seconds:.0f}, {cost.saved_percent:.0f} % less than the "
-                f"{cost.fixed_worker_seconds:.0f} of {cost.max_workers} workers all the time"
+                f"{cost.fixed_worker_seconds:.0f} of {counted(cost.max_workers, 'worker')} all the time"
             ),
         )
     )

@@ -24,6 +24,7 @@ from queueworker_operator.resource import grace_s_of
 from queueworker_operator.settings import LoopSettings
 from queueworker_operator.target.pod import Command
 from queueworker_operator.target.process import ProcessTarget
+from queueworker_operator.text import counted
 
 SHOW_EVERY_S = 0.25
 CHECK_EVERY_S = 0.5
@@ -138,7 +139,7 @@ class Stage:
 
     async def _drain(self) -> None:
         if count := self._processes():
-            self.note(f"draining {count} workers")
+            self.note(f"draining {counted(count, 'worker')}")
         showing = asyncio.create_task(self._show())
         await asyncio.gather(*(target.close() for target in self._targets.values()))
         self._history.record()

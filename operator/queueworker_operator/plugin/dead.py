@@ -17,7 +17,7 @@ from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.draw import console
 from queueworker_operator.plugin.tree import age
 from queueworker_operator.resource import parse
-from queueworker_operator.text import printable
+from queueworker_operator.text import counted, printable
 
 LONGEST_ERROR = 100
 
@@ -72,7 +72,7 @@ async def _find(access: Access, name: str, most: int) -> Found:
             return Found(counts=counts, letters=await dead_letters(dsn, queues, most))
         except GrantMissing as exc:
             raise InvalidSettings(
-                f"{name} has {sum(counts.values())} dead letters, and the role of its Secret may not "
+                f"{name} has {counted(sum(counts.values()), 'dead letter')}, and the role of its Secret may not "
                 "read them: grant queueworker_reader to it, or give --dsn of a role that has it"
             ) from exc
 

@@ -18,6 +18,7 @@ from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.tree import pods_of
 from queueworker_operator.resource import parse
 from queueworker_operator.target.objects import pod_of
+from queueworker_operator.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def told(drained: Drained) -> str:
     """Say what it does now."""
     if not drained.drain:
         return f"{drained.pod} claims jobs of {drained.queue_worker} again."
-    jobs = f"{drained.running_jobs} job{'' if drained.running_jobs == 1 else 's'}"
+    jobs = counted(drained.running_jobs, "job")
     return (
         f"{drained.pod} drains: it claims nothing more, gives back what it has not started, and "
         f"finishes {jobs}.\nIt stays alive. Watch: kubectl queueworker get --watch. "

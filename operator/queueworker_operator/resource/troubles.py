@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from queueworker_operator.decision.model import Bottleneck, Mode, Policy, Reason, Saturation
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource.conditions import Condition, ConditionReason, Trouble
+from queueworker_operator.text import counted
 
 FACTS = {
     Fact.WAITING: (Condition.METRICS_AVAILABLE, True),
@@ -98,7 +99,7 @@ def _unregistered(report: Report) -> Iterator[Trouble]:
         yield Trouble(
             condition=Condition.WORKERS_HEALTHY,
             reason=ConditionReason.NO_WORKER_REGISTERED,
-            message=f"{replicas.ready} pods are Ready, no worker serves the queues: "
+            message=f"{counted(replicas.ready, 'pod is', 'pods are')} Ready, no worker serves the queues: "
             "compare spec.queues with the worker's --queue, and the two databases",
             flips=False,
         )

@@ -14,6 +14,7 @@ from queueworker.errors import DuplicateJob, InvalidSetting
 from queueworker.job import POLICIES, Job
 from queueworker.settings import Settings
 from queueworker.store import connect_sync
+from queueworker.text import counted
 
 
 def add_to(commands: Commands) -> None:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.count == 1:
             return _enqueue_one(conn, job)
         enqueue_many_sync(conn, [job] * arguments.count)
-        print(f"{arguments.count} jobs")
+        print(counted(arguments.count, "job"))
     return 0
 
 

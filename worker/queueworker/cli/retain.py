@@ -8,6 +8,7 @@ from queueworker.cli.durations import seconds, span
 from queueworker.cli.names import add_queue, missing
 from queueworker.errors import InvalidSetting
 from queueworker.store import Retention, Store, Upkeep
+from queueworker.text import counted
 
 OFF = ("off",)
 FOREVER = ("forever", "off")
@@ -62,9 +63,10 @@ def run_maintain(_: argparse.Namespace) -> int:
     """Maintain until nothing is left to do."""
     total = ask(_maintain)
     print(
-        f"{total['days_made']} partitions made, {total['days_dropped']} dropped;"
-        f" deleted: {total['finished_deleted']} finished jobs, {total['dead_deleted']} dead letters,"
-        f" {total['failures_deleted']} errors"
+        f"{counted(total['days_made'], 'partition')} made, {total['days_dropped']} dropped;"
+        f" deleted: {counted(total['finished_deleted'], 'finished job')},"
+        f" {counted(total['dead_deleted'], 'dead letter')},"
+        f" {counted(total['failures_deleted'], 'error')}"
     )
     return 0
 

@@ -7,6 +7,7 @@ from queueworker.complete import Completer
 from queueworker.drain import Phase
 from queueworker.link import Link
 from queueworker.metrics import DRAIN, DRAIN_RELEASED
+from queueworker.text import counted
 from queueworker.within import within
 from queueworker.worker.hand import Hand
 
@@ -31,9 +32,10 @@ async def drained(hand: Hand, claims: Link, completer: Completer) -> bool:
     if completer.unwritten:
         await within(_budget_s(hand, FLUSH_SHARE), completer.flushed())
     if left := completer.unwritten:
-        logger.error("%d results could not be written: the database is away", left)
+        logger.error("%s could not be written: the database is away", counted(left, "result"))
     DRAIN.observe(time.monotonic() - began_s)
-    logger.info("drained: %d running jobs were given back", released)
+    back = counted(released, "running job was", "running jobs were")
+    logger.info("drained: %s given back", back)
     return left == 0
 
 

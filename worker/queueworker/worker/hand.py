@@ -18,6 +18,7 @@ from queueworker.link import Link
 from queueworker.metrics import DRAIN_RELEASED
 from queueworker.settings import Settings
 from queueworker.store import Store
+from queueworker.text import counted
 from queueworker.worker.runner import Runner
 from queueworker.worker.slots import Slots
 from queueworker.worker.waiting import Batch, Unstarted, Waiting
@@ -131,7 +132,8 @@ class Hand:
     def signalled(self, now_s: float, name: str) -> None:
         """Take a SIGTERM or SIGINT of `now_s`: claim nothing, give back what has not started."""
         self.drain = self.drain.with_signal(now_s)
-        logger.info("%s: %s, %d jobs run", name, self._phase().value, len(self.slots.running))
+        running = counted(len(self.slots.running), "job runs", "jobs run")
+        logger.info("%s: %s, %s", name, self._phase().value, running)
         DRAIN_RELEASED.inc(self.give_back_waiting(name))
         self.moved.set()
 

@@ -22,6 +22,7 @@ from queueworker.rescue import LostAnswers
 from queueworker.settings import Settings
 from queueworker.store import OpenClaims
 from queueworker.sweep import Sweeper
+from queueworker.text import counted
 from queueworker.worker.ending import drained
 from queueworker.worker.guard import Guard
 from queueworker.worker.hand import Hand
@@ -156,11 +157,11 @@ class Worker:
         if not self._hand.drain.is_ending:
             self._say(None)
         logger.info(
-            "ready: port %d, worker %s, queues %s, %d slots",
+            "ready: port %d, worker %s, queues %s, %s",
             self._health.port,
             worker_id,
             ", ".join(share.name for share in self._settings.queues),
-            self._settings.concurrency,
+            counted(self._settings.concurrency, "slot"),
         )
 
     def _lost(self) -> None:

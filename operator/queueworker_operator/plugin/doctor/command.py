@@ -16,6 +16,7 @@ from queueworker_operator.plugin.doctor.checks import examine
 from queueworker_operator.plugin.doctor.finding import Finding, Level
 from queueworker_operator.plugin.doctor.gather import cluster_facts, facts_of, neighbours_of
 from queueworker_operator.plugin.draw import console
+from queueworker_operator.text import counted
 
 Findings = tuple[Finding, ...]
 STYLES = {
@@ -103,7 +104,7 @@ def headline(key: str, findings: Findings) -> str:
     """Count by level."""
     counts = Counter(one.level for one in findings)
     told = ", ".join(f"{counts[level]} {level}" for level in Level if counts[level])
-    return f"{key}: {len(findings)} checks, {told}"
+    return f"{key}: {counted(len(findings), 'check')}, {told}"
 
 
 def lines_of(finding: Finding, width: int) -> Iterator[Text]:

@@ -8,6 +8,7 @@ from queueworker_operator.lag.examine import SCHEMA_VERSION
 from queueworker_operator.plugin.doctor.facts import Facts, NotKnown, policy_of
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import age
+from queueworker_operator.text import counted
 
 MIGRATE = "queueworker migrate --create-roles    # as the schema's owner"
 GRANT = "GRANT queueworker_operator TO {role};"
@@ -127,7 +128,8 @@ def queues(facts: Facts) -> Finding:
             return warn(f"queue {row.queue} is paused", f"queueworker queue resume {row.queue}")
         if row.ready and not row.workers and (pods := _ready_pods(facts)):
             return fail(
-                f"{row.ready} jobs of {row.queue} wait, {pods} pods are ready, and none serves it: "
+                f"{counted(row.ready, f'job of {row.queue} waits', f'jobs of {row.queue} wait')}, "
+                f"{counted(pods, 'pod is', 'pods are')} ready, and none serves it: "
                 "compare with --queue of their command",
                 f"{facts.kubectl} get deployment {facts.target} -o yaml",
             )
@@ -139,9 +141,11 @@ def queues(facts: Facts) -> Finding:
     dead = sum(row.dead for row in rows)
     if dead:
         return warn(
-            f"{dead} dead letters", f"kubectl queueworker dead {facts.name} -n {facts.namespace}"
+            counted(dead, "dead letter"),
+            f"kubectl queueworker dead {facts.name} -n {facts.namespace}",
         )
-    return fine(f"{len(rows)} found, {sum(row.ready for row in rows)} jobs wait, no dead letters")
+    waiting = counted(sum(row.ready for row in rows), "job waits", "jobs wait")
+    return fine(f"{len(rows)} found, {waiting}, no dead letters")
 
 
 def _ready_pods(facts: Facts) -> int:
@@ -182,7 +186,7 @@ def bloat(facts: Facts) -> Finding:
     for table in facts.tables.get():
         if table.dead > BLOATED_ROWS and table.dead > BLOATED_SHARE * table.live:
             return warn(
-                f"{table.name} has {table.dead:,} dead rows beside {table.live:,} living ones "
+                f"{table.name} has {counted(table.dead, 'dead row')} beside {table.live:,} living ones "
                 f"({table.size_bytes / 1e6:.0f} MB)",
                 f"VACUUM (VERBOSE) queueworker.{table.name};",
             )
@@ -219,7 +223,7 @@ def connections(facts: Facts) -> Finding:
     there = len(facts.workers.get())
     more = CONNECTIONS_A_WORKER * max(0, most - there)
     left = server.max_connections - server.connections - RESERVED
-    told = f"{server.connections} of {server.max_connections} are in use; {most} pods would need {more} more"
+    told = f"{server.connections} of {server.max_connections} are in use; {counted(most, 'pod')} would need {more} more"
     if more > left:
         return warn(
             told,

@@ -9,6 +9,7 @@ from queueworker_operator.plugin.doctor.facts import Facts, NotKnown, policy_of
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import age, ready_condition
 from queueworker_operator.resource import SPEC_FIELDS, parse
+from queueworker_operator.text import counted
 
 OPERATORS = "kubectl get pods -A -l app.kubernetes.io/name=queueworker"
 FAR_AHEAD_S, TOO_FAR_AHEAD_S = 2.0, 15.0
@@ -83,7 +84,8 @@ def promise(facts: Facts) -> Finding:
     if start_up_s < policy.start_within_s:
         return fine(told)
     if policy.min_replicas:
-        return fine(f"{told}; {policy.min_replicas} pods always run")
+        always = counted(policy.min_replicas, "pod always runs", "pods always run")
+        return fine(f"{told}; {always}")
     patch = '{"spec":{"minReplicas":1}}'
     return warn(
         f"{told}: from zero pods the first jobs are late",

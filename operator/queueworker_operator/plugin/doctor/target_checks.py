@@ -12,6 +12,7 @@ from queueworker_operator.plugin.doctor.facts import Body, Facts, NotKnown
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import pods_of
 from queueworker_operator.target.objects import deployment_of, ends_of, statuses_of
+from queueworker_operator.text import counted
 
 SHELLS = {"sh", "bash", "ash", "dash"}
 STUCK = {
@@ -40,7 +41,7 @@ def target(facts: Facts) -> Finding:
     found = len(pods_of(deployment, facts.pods.get()))
     if asked and not found:
         return fail(
-            f"{asked} pods are asked for, and none matches the selector",
+            f"{counted(asked, 'pod is', 'pods are')} asked for, and none matches the selector",
             f"{facts.kubectl} describe deployment {facts.target}",
         )
     return fine(f"deployment {facts.target}: {asked} asked for, {found} found")
@@ -60,10 +61,10 @@ def pods(facts: Facts) -> Finding:
     if again:
         name = again[0]["metadata"]["name"]
         return warn(
-            f"{len(again)} of {len(mine)} pods have restarted",
+            f"{len(again)} of {counted(len(mine), 'pod has', 'pods have')} restarted",
             f"{facts.kubectl} logs {name} --previous --tail 50",
         )
-    return fine(f"{len(mine)} pods, none stuck or restarted")
+    return fine(f"{counted(len(mine), 'pod')}, none stuck or restarted")
 
 
 def _stuck(pod: Body) -> str:
