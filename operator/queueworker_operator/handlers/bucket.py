@@ -13,13 +13,18 @@ class Bucket:
         self._tokens = burst
         self._filled_at_s = clock()
 
-    def take(self) -> bool:
-        """Take a token, if there is one."""
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is no token now."""
         now_s = self._clock()
         earned = (now_s - self._filled_at_s) * self._rate_per_s
         self._tokens = min(self._burst, self._tokens + earned)
         self._filled_at_s = now_s
-        if self._tokens < 1:
+        return self._tokens < 1
+
+    def take(self) -> bool:
+        """Take a token, if there is one."""
+        if self.is_empty:
             return False
         self._tokens -= 1
         return True

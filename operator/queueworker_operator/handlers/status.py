@@ -1,4 +1,7 @@
-"""Writes statuses and events: on a change, else now and then, under one token bucket."""
+"""Writes statuses and events: on a change at once, under a token bucket.
+
+Where numbers alone moved: the one written longest ago first, under a bucket of their own.
+"""
 
 import asyncio
 import logging
@@ -30,11 +33,13 @@ from queueworker_operator.target.cache import ClusterCache
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
-REFRESH_S = 300.0
+WARN_AGAIN_S = 300.0
+# Numbers that moved are so old at most while the bucket lasts: with ten QueueWorkers that move, or fewer.
+FRESH_S = 10.0
 RETRY_S = 2.0
 CHANGES_PER_S, CHANGES_AT_ONCE = 10.0, 50.0
 # Statuses whose numbers alone moved: so many writes, and so many looks at each turn.
-REFRESHES_PER_S, REFRESHES_AT_ONCE, LOOKS = 1.0, 5.0, 4
+REFRESHES_PER_S, REFRESHES_AT_ONCE, LOOKS = 1.0, 5.0, 20
 MOST_EVENTS = 1000
 
 
@@ -141,8 +146,9 @@ class StatusWriter:
                 await self._write(key)
         old = [key for key in due if key in self._stories and not self._stories[key].stale]
         for key in sorted(old, key=lambda key: self._stories[key].written_at_s)[:LOOKS]:
-            if self._may_write():
-                await self._write(key)
+            if not self._may_write() or self._refreshes.is_empty:
+                return
+            await self._write(key)
 
     async def _write(self, key: str) -> None:
         story, member = self._stories.get(key), self._roster.get(key)
@@ -170,7 +176,7 @@ class StatusWriter:
         """Tell whether a status is worth a write; one that just grew old is, but not many."""
         if story.written is None or not same_story(status, story.written):
             return True
-        if now_s - story.written_at_s < REFRESH_S:
+        if now_s - story.written_at_s < FRESH_S:
             return False
         if status == story.written:
             story.written_at_s = now_s
@@ -195,7 +201,7 @@ class StatusWriter:
         if not report.changed or reason not in WARNINGS or Fact.WAITING in report.facts:
             return False
         before_s, now_s = story.warned.get(reason, float("-inf")), self._clock()
-        if now_s - before_s < REFRESH_S:
+        if now_s - before_s < WARN_AGAIN_S:
             return False
         story.warned[reason] = now_s
         return True
@@ -224,7 +230,7 @@ class StatusWriter:
 def _is_due(story: Story, now_s: float) -> bool:
     if now_s - story.failed_at_s < RETRY_S or (story.report is None and not story.troubles):
         return False
-    return story.stale or now_s - story.written_at_s >= REFRESH_S
+    return story.stale or now_s - story.written_at_s >= FRESH_S
 
 
 def _now() -> str:
