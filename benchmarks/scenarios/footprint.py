@@ -24,7 +24,7 @@ from queueworker.cluster import Cluster as ServerFiles
 
 PER_DATABASE, ACTIVE, EVERY_S = 1_000, 20, 1.0
 SETTLE_S, QUIET_WRITES, SECONDS = 10.0, 20, 60.0
-LEAST_SETTLE_S, SETTLE_PER_WORKER_S = 60.0, 0.15  # their first statuses are written ten a second
+LEAST_SETTLE_S, SETTLE_PER_WORKER_S = 60.0, 0.1  # their first statuses are written fifty a second
 ROLE = "operator_role"
 STATEMENT = (b"LOG:  statement:", b"LOG:  execute ")
 MAKE_ROLE = f"""

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,15 @@ from tests.support.samples import sample
 
 from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas
 from queueworker_operator.handlers.roster import Roster
-from queueworker_operator.handlers.status import CHANGES_PER_S, FRESH_S, LOOK_EVERY_S, StatusWriter
+from queueworker_operator.handlers.status import (
+    CHANGES_AT_ONCE,
+    CHANGES_PER_S,
+    EVENT_LASTS_S,
+    FIRSTS_PER_S,
+    FRESH_S,
+    LOOK_EVERY_S,
+    StatusWriter,
+)
 from queueworker_operator.kube import Client
 from queueworker_operator.kube.credentials import Credentials
 from queueworker_operator.report import Report
@@ -32,7 +40,15 @@ class Place:
     names: list[str]
     clock: "Clock"
     writes: list[tuple[float, str, dict[str, Any]]]
+    events: list[str]
+    leader: "Leader"
     ready: Counter[str] = field(default_factory=Counter)
+
+    async def change(self, name: str, desired: int, **told_too: Any) -> None:
+        """Report that another size is wanted."""
+        decision = replace(STEADY, desired=desired)
+        report = replace(told(0), decision=decision, changed=True, **told_too)
+        await self.writer.report(f"default/{name}", report)
 
     async def pass_time(self, for_s: float, moving: Collection[str] = ()) -> None:
         """Let time pass: each second the backlog of those that move grows by one."""
@@ -46,6 +62,16 @@ class Place:
 
     async def report(self, name: str) -> None:
         await self.writer.report(f"default/{name}", told(self.ready[name]))
+
+
+@dataclass
+class Leader:
+    """Whether this replica may write; it loses that after some more events."""
+
+    events_left: int | None = None
+
+    def __call__(self) -> bool:
+        return self.events_left != 0
 
 
 @dataclass
@@ -68,14 +94,21 @@ def told(ready: int) -> Report:
 
 @asynccontextmanager
 async def operated(count: int) -> AsyncIterator[Place]:
-    clock, writes = Clock(), []  # type: ignore[var-annotated]
+    clock, writes, events, leader = Clock(), [], [], Leader()  # type: ignore[var-annotated]
 
     async def patched(request: web.Request) -> web.Response:
         body = await request.json()
         writes.append((clock.now_s, request.match_info["name"], body["status"]))
         return web.json_response({})
 
+    async def happened(request: web.Request) -> web.Response:
+        events.append((await request.json())["involvedObject"]["name"])
+        if leader.events_left:
+            leader.events_left -= 1
+        return web.json_response({})
+
     application = web.Application()
+    application.router.add_post("/api/v1/namespaces/default/events", happened)
     path = "/apis/queueworker.dev/v1alpha1/namespaces/default/queueworkers/{name}/status"
     application.router.add_patch(path, patched)
     runner = web.AppRunner(application, access_log=None)
@@ -89,11 +122,13 @@ async def operated(count: int) -> AsyncIterator[Place]:
     server = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with Client(Credentials(server=server)) as client:
         cache = ClusterCache(clock, clock)
-        writer = StatusWriter(client, roster, cache, may_write=lambda: True, clock=clock)
-        place = Place(writer=writer, names=names, clock=clock, writes=writes)
+        writer = StatusWriter(client, roster, cache, may_write=leader, clock=clock)
+        place = Place(
+            writer=writer, names=names, clock=clock, writes=writes, events=events, leader=leader
+        )
         for name in names:
             await place.report(name)
-        await place.pass_time(1 + count / CHANGES_PER_S)  # the first of each
+        await place.pass_time(1 + count / FIRSTS_PER_S)  # the first of each
         assert len(writes) == count
         writes.clear()
         yield place
@@ -159,5 +194,39 @@ def test_what_does_not_move_is_not_written() -> None:
             await place.pass_time(900)
 
             assert place.writes == []
+
+    run(scene())
+
+
+def test_those_that_change_each_second_keep_no_other_change_unwritten() -> None:
+    async def scene() -> None:
+        async with operated(100) as place:
+            for at in range(20):
+                for name in place.names[: 99 if at else 100]:
+                    await place.change(name, 2 + at)
+                await place.pass_time(1)
+
+            per_s = len(place.writes) / 20
+            assert per_s <= CHANGES_PER_S + CHANGES_AT_ONCE / 20 + 1
+            assert Counter(name for _, name, _ in place.writes)["q99"] == 1
+
+    run(scene())
+
+
+def test_who_leads_no_more_publishes_nothing_and_who_leads_again_nothing_of_long_ago() -> None:
+    async def scene() -> None:
+        async with operated(20) as place:
+            place.leader.events_left = 3
+            for name in place.names:
+                await place.change(name, 5, written=5)
+            await place.pass_time(1)
+            assert len(place.events) == 3
+            assert place.writes == []
+            await place.pass_time(EVENT_LASTS_S)
+            place.leader.events_left = None
+            await place.change("q19", 6, written=6)
+            await place.pass_time(1)
+
+            assert place.events[3:] == ["q19"]
 
     run(scene())

@@ -38,9 +38,13 @@ WARN_AGAIN_S = 300.0
 FRESH_S = 10.0
 RETRY_S = 2.0
 CHANGES_PER_S, CHANGES_AT_ONCE = 10.0, 50.0
+# The first status of a QueueWorker: thousands that come at once are told within minutes.
+FIRSTS_PER_S, FIRSTS_AT_ONCE = 50.0, 50.0
 # Statuses whose numbers alone moved: so many writes, and so many looks at each turn.
 REFRESHES_PER_S, REFRESHES_AT_ONCE, LOOKS = 1.0, 5.0, 20
 MOST_EVENTS = 1000
+# An event that could not be published for so long (a standby's, above all) tells of the past.
+EVENT_LASTS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -83,10 +87,11 @@ class StatusWriter:
         self._cache = cache
         self._may_write = may_write
         self._clock = clock
-        self._bucket = Bucket(clock, rate_per_s=CHANGES_PER_S, burst=CHANGES_AT_ONCE)
+        self._changes = Bucket(clock, rate_per_s=CHANGES_PER_S, burst=CHANGES_AT_ONCE)
+        self._firsts = Bucket(clock, rate_per_s=FIRSTS_PER_S, burst=FIRSTS_AT_ONCE)
         self._refreshes = Bucket(clock, rate_per_s=REFRESHES_PER_S, burst=REFRESHES_AT_ONCE)
         self._stories: dict[str, Story] = {}
-        self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
         self._changed = asyncio.Event()
         self.on_access_refused: Callable[[str], None] = lambda _: None
 
@@ -135,31 +140,33 @@ class StatusWriter:
                 await self._write_due()
 
     async def _write_due(self) -> None:
-        while self._events:
-            await self._publish(*self._events.popleft())
+        await self._publish_events()
         now_s = self._clock()
         due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
-        for key in due:
-            if self._stories[key].stale:
-                if not self._may_write() or not self._bucket.take():
-                    return
-                await self._write(key)
+        due.sort(key=lambda key: self._stories[key].written_at_s)
+        stale = [key for key in due if self._stories[key].stale]
+        for number, key in enumerate(stale):
+            await self._write(key, self._bucket_of(key))
+            if number % LOOKS == 0:
+                await asyncio.sleep(0)
         old = [key for key in due if key in self._stories and not self._stories[key].stale]
-        for key in sorted(old, key=lambda key: self._stories[key].written_at_s)[:LOOKS]:
-            if not self._may_write() or self._refreshes.is_empty:
-                return
-            await self._write(key)
+        for key in old[:LOOKS]:
+            await self._write(key, self._refreshes)
 
-    async def _write(self, key: str) -> None:
+    def _bucket_of(self, key: str) -> Bucket:
         story, member = self._stories.get(key), self._roster.get(key)
-        if story is None or member is None:
+        is_first = story and story.written is None and not (member and member.status)
+        return self._firsts if is_first else self._changes
+
+    async def _write(self, key: str, bucket: Bucket) -> None:
+        story, member = self._stories.get(key), self._roster.get(key)
+        if story is None or member is None or not self._may_write() or bucket.is_empty:
             return
         if story.written is None and member.status:
             story.written = dict(member.status)  # by whoever was the operator before
-        status = status_of(self._facts(story, member), story.written or {})
-        now_s = self._clock()
+        status, now_s = status_of(self._facts(story, member), story.written or {}), self._clock()
         story.stale = False
-        if not self._has_news(story, status, now_s):
+        if not self._has_news(story, status, now_s) or not bucket.take():
             return
         try:
             namespace, _, name = key.partition("/")
@@ -181,7 +188,7 @@ class StatusWriter:
         if status == story.written:
             story.written_at_s = now_s
             return False
-        return self._refreshes.take()
+        return True
 
     def _facts(self, story: Story, member: Member) -> Facts:
         deployment = None
@@ -210,7 +217,7 @@ class StatusWriter:
         member = self._roster.get(key)
         if member is not None and member.spec is not None and report.decision is not None:
             event = decision_event(member.spec, report.decision, _now(), _suffix())
-            self._events.append((member.spec.namespace, event))
+            self._events.append((self._clock(), member.spec.namespace, event))
             self._changed.set()
 
     def _queue_conflict(self, key: str, troubles: tuple[Trouble, ...]) -> None:
@@ -218,13 +225,17 @@ class StatusWriter:
         for trouble in troubles:
             if trouble.condition is Condition.CONFLICTED and member and member.spec:
                 event = trouble_event(member.spec, trouble, _now(), _suffix())
-                self._events.append((member.spec.namespace, event))
+                self._events.append((self._clock(), member.spec.namespace, event))
 
-    async def _publish(self, namespace: str, event: dict[str, Any]) -> None:
-        try:
-            await api.create_event(self._client, namespace, event)
-        except OperatorError as exc:
-            logger.warning("an event is lost: %s", exc)
+    async def _publish_events(self) -> None:
+        while self._events and self._may_write():
+            queued_at_s, namespace, event = self._events.popleft()
+            if self._clock() - queued_at_s > EVENT_LASTS_S:
+                continue
+            try:
+                await api.create_event(self._client, namespace, event)
+            except OperatorError as exc:
+                logger.warning("an event is lost: %s", exc)
 
 
 def _is_due(story: Story, now_s: float) -> bool:
