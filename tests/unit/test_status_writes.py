@@ -13,11 +13,11 @@ from tests.support.mail import queue_worker
 from tests.support.samples import sample
 
 from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas
+from queueworker_operator.handlers.events import EVENT_LASTS_S
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.status import (
     CHANGES_AT_ONCE,
     CHANGES_PER_S,
-    EVENT_LASTS_S,
     FIRSTS_PER_S,
     FRESH_S,
     LOOK_EVERY_S,

@@ -1,32 +1,27 @@
-"""Writes statuses and events: on a change at once, under a token bucket.
+"""Writes statuses: on a change at once, under a token bucket.
 
 Where numbers alone moved: the one written longest ago first, under a bucket of their own.
 """
 
 import asyncio
 import logging
-import uuid
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from queueworker_operator.decision.model import Reason
 from queueworker_operator.errors import ObjectMissing, OperatorError
 from queueworker_operator.handlers.bucket import Bucket
+from queueworker_operator.handlers.events import EventWriter, utc_now
 from queueworker_operator.handlers.roster import Member, Roster
 from queueworker_operator.kube import Client, api
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource import (
     WARNINGS,
-    Condition,
     Facts,
     Trouble,
-    decision_event,
     same_story,
     status_of,
-    trouble_event,
 )
 from queueworker_operator.target.cache import ClusterCache
 
@@ -42,9 +37,6 @@ CHANGES_PER_S, CHANGES_AT_ONCE = 10.0, 50.0
 FIRSTS_PER_S, FIRSTS_AT_ONCE = 50.0, 50.0
 # Statuses whose numbers alone moved: so many writes, and so many looks at each turn.
 REFRESHES_PER_S, REFRESHES_AT_ONCE, LOOKS = 1.0, 5.0, 20
-MOST_EVENTS = 1000
-# An event that could not be published for so long (a standby's, above all) tells of the past.
-EVENT_LASTS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -91,7 +83,7 @@ class StatusWriter:
         self._firsts = Bucket(clock, rate_per_s=FIRSTS_PER_S, burst=FIRSTS_AT_ONCE)
         self._refreshes = Bucket(clock, rate_per_s=REFRESHES_PER_S, burst=REFRESHES_AT_ONCE)
         self._stories: dict[str, Story] = {}
-        self._events: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
+        self._events = EventWriter(client, roster, may_write=may_write, clock=clock)
         self._changed = asyncio.Event()
         self.on_access_refused: Callable[[str], None] = lambda _: None
 
@@ -103,7 +95,8 @@ class StatusWriter:
             story.stale = True
             self._changed.set()
         if report.written is not None or self._begins_to_warn(story, report):
-            self._queue_decision(key, report)
+            self._events.tell_decision(key, report)
+            self._changed.set()
         if Fact.ACCESS_REFUSED in report.facts:
             self.on_access_refused(key)
 
@@ -118,7 +111,7 @@ class StatusWriter:
             return
         if troubles and story.troubles != troubles:
             story.report = None  # no loop speaks for it now
-            self._queue_conflict(key, troubles)
+            self._events.tell_conflict(key, troubles)
         story.generation, story.troubles = generation, troubles
         story.stale = True
         self._changed.set()
@@ -140,7 +133,7 @@ class StatusWriter:
                 await self._write_due()
 
     async def _write_due(self) -> None:
-        await self._publish_events()
+        await self._events.publish()
         now_s = self._clock()
         due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
         due.sort(key=lambda key: self._stories[key].written_at_s)
@@ -196,7 +189,7 @@ class StatusWriter:
             deployment = self._cache.deployment(member.spec.namespace, member.spec.target_name)
         return Facts(
             generation=member.generation if story.report is None else story.report.generation,
-            now=_now(),
+            now=utc_now(),
             report=story.report,
             selector=deployment.selector if deployment else None,
             troubles=story.troubles,
@@ -213,40 +206,8 @@ class StatusWriter:
         story.warned[reason] = now_s
         return True
 
-    def _queue_decision(self, key: str, report: Report) -> None:
-        member = self._roster.get(key)
-        if member is not None and member.spec is not None and report.decision is not None:
-            event = decision_event(member.spec, report.decision, _now(), _suffix())
-            self._events.append((self._clock(), member.spec.namespace, event))
-            self._changed.set()
-
-    def _queue_conflict(self, key: str, troubles: tuple[Trouble, ...]) -> None:
-        member = self._roster.get(key)
-        for trouble in troubles:
-            if trouble.condition is Condition.CONFLICTED and member and member.spec:
-                event = trouble_event(member.spec, trouble, _now(), _suffix())
-                self._events.append((self._clock(), member.spec.namespace, event))
-
-    async def _publish_events(self) -> None:
-        while self._events and self._may_write():
-            queued_at_s, namespace, event = self._events.popleft()
-            if self._clock() - queued_at_s > EVENT_LASTS_S:
-                continue
-            try:
-                await api.create_event(self._client, namespace, event)
-            except OperatorError as exc:
-                logger.warning("an event is lost: %s", exc)
-
 
 def _is_due(story: Story, now_s: float) -> bool:
     if now_s - story.failed_at_s < RETRY_S or (story.report is None and not story.troubles):
         return False
     return story.stale or now_s - story.written_at_s >= FRESH_S
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _suffix() -> str:
-    return uuid.uuid4().hex[:16]
