@@ -32,7 +32,8 @@ class LoopSettings:
     and another one is chosen. Its drain ends after `drain_lasts_s` unless it is asked for again,
     thrice as often: no pod idles for an operator that is gone. `at_once` bounds how many queues are
     tended, records written, or states saved, in one statement; after `upkeep_s` of such statements
-    the next read comes first.
+    the next read comes first. A write that fails again and again is recorded anew each
+    `record_again_s`.
     """
 
     read_every_s: float = 1.0
@@ -51,6 +52,7 @@ class LoopSettings:
     patience_max_s: float = 300.0
     spare_s: float = 300.0
     drain_lasts_s: float = 60.0
+    record_again_s: float = 60.0
 
     def patience_s(self, grace_s: float) -> float:
         """Give how long a busy pod of this grace is left to drain."""

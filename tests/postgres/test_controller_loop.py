@@ -420,6 +420,53 @@ def test_a_write_that_fails_again_and_again_is_recorded_once(dsn: str) -> None:
     run(scene())
 
 
+def test_a_write_that_failed_long_ago_is_recorded_anew_when_it_is_wanted_again(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        target.conflicts = 1000
+        async with (
+            target.running(0),
+            looping(dsn, [assigned(target, fixed(3))], settings=HASTY) as (loop, reports),
+        ):
+            await reports.until(lambda report: Fact.TARGET_CONFLICT in report.facts)
+            loop.assign(assigned(target, fixed(0)))
+            await reports.until(lambda report: Fact.TARGET_CONFLICT not in report.facts)
+            target.conflicts = 0
+            loop.assign(assigned(target, fixed(3)))
+            await reports.until(lambda report: report.written == 3)
+            rows = await execute(dsn, "SELECT record -> 'asked' FROM queueworker.decision")
+
+        assert [asked for (asked,) in rows].count(3) == 2
+
+    run(scene())
+
+
+def test_a_write_that_fails_for_long_is_recorded_anew_with_what_it_is_decided_from_by_then(
+    dsn: str,
+) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        target.conflicts = 1000
+        settings = replace(HASTY, record_again_s=1.0)
+        async with (
+            target.running(0),
+            looping(dsn, [assigned(target, fixed(3))], settings=settings) as (_, reports),
+        ):
+            await reports.until(lambda report: Fact.TARGET_CONFLICT in report.facts)
+            failing_since_s = time.monotonic()
+            await reports.until(lambda _: time.monotonic() - failing_since_s > 2.5)
+            target.conflicts = 0
+            await reports.until(lambda report: report.written == 3)
+            rows = await execute(
+                dsn, "SELECT clock_timestamp() - decided_at < '2 s' FROM queueworker.decision"
+            )
+
+        assert 3 <= len(rows) <= 4
+        assert (True,) in rows
+
+    run(scene())
+
+
 REFUSE_RECORDS = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
       $$BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END$$;

@@ -58,6 +58,13 @@ def test_a_write_that_failed_may_leave_a_decision_behind() -> None:
     assert check(replace(GOOD, decisions=again), replay) == []
 
 
+def test_a_write_that_failed_an_hour_ago_may_succeed_with_a_record_of_now() -> None:
+    story = replace(GOOD, writes=(replace(OUT, at_s=3700),), wanted={}, last_fault_s=None)
+    again = (decision(99, 0, 8), decision(3699, 0, 8))
+
+    assert check(replace(story, decisions=again), replay) == []
+
+
 def test_a_fallback_without_data_may_scale_out() -> None:
     blind = (decision(99, 0, 8, sample=None, blind_s=60.0), *GOOD.decisions[1:])
 
@@ -116,6 +123,10 @@ PLANTED = {
         "O6",
     ),
     "O7 written without a record": (replace(GOOD, decisions=GOOD.decisions[:2]), "O7"),
+    "O7 recorded long before it was written": (
+        replace(GOOD, decisions=(decision(9, 0, 8), *GOOD.decisions[1:])),
+        "O7",
+    ),
     "O7 recorded for another size": (
         replace(GOOD, decisions=(*GOOD.decisions[:2], decision(199, 8, 6))),
         "O7",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from queueworker_operator.controller import scale_in
 from queueworker_operator.controller.ports import Ports, fact_of
 from queueworker_operator.controller.record import Verdict
-from queueworker_operator.controller.watch import Watch
+from queueworker_operator.controller.watch import Attempt, Watch
 from queueworker_operator.decision.model import Mode, PodId
 from queueworker_operator.decision.scale_in import PodLoad
 from queueworker_operator.errors import (
@@ -28,7 +28,10 @@ ASKED_PER_DRAIN = 3
 
 @dataclass(slots=True)
 class Action:
-    """Acts on one verdict, once. `facts` collects what a person should know."""
+    """Acts on one verdict, once. `facts` collects what a person should know.
+
+    `before` is the write that failed in the step before.
+    """
 
     ports: Ports
     watch: Watch
@@ -36,10 +39,12 @@ class Action:
     lags: Sequence[QueueLag]
     facts: dict[Fact, str]
     written: int | None = None
+    before: Attempt | None = None
 
     async def run(self) -> int | None:
         """Act; give what the target was asked for, None for nothing."""
         decision = self.verdict.decision
+        self.before, self.watch.failed = self.watch.failed, None
         automatic = self.verdict.policy.mode is Mode.AUTO
         if self.verdict.policy.mode is Mode.DRY_RUN and not self.watch.scale_in.is_under_way:
             return None  # drains that it finds are those of whoever scales the target
@@ -148,9 +153,20 @@ class Action:
         return True
 
     async def _recorded(self, desired: int) -> bool:
-        """Record the decision, once for all tries, or failures would push the history out."""
-        attempt = (self.verdict.replicas.current, desired)
-        if attempt == self.watch.failed:
+        """Record the decision, once for all tries in a row, or failures would push the history out.
+
+        After a while it is recorded anew: the inputs are others by then.
+        """
+        now_s, before = self.ports.clock(), self.before
+        attempt = Attempt(
+            current=self.verdict.replicas.current,
+            desired=desired,
+            is_blind=self.verdict.sample is None,
+            recorded_at_s=now_s,
+        )
+        again_s = self.ports.settings.record_again_s
+        if before is not None and before == attempt and now_s - before.recorded_at_s < again_s:
+            self.watch.failed = before
             return True
         key = self.watch.assignment.key
         if not await self.ports.history.keep(key, self.verdict, desired):

@@ -47,12 +47,23 @@ class Seen:
     revisions: tuple[int | None, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A write of one size over another that was recorded; `is_blind`: decided without data."""
+
+    current: int
+    desired: int
+    is_blind: bool
+    recorded_at_s: float = field(compare=False)
+
+
 @dataclass(slots=True)
 class Watch:
     """The loop's memory of one assignment; the only mutable thing here, written by its step.
 
     `shared`: QueueWorkers of other namespaces, too, have their workers in this database.
     `row_due_at_s`: from when on queues without a row are a trouble; None: no replica waits for one.
+    `failed`: what the last step tried to write and could not.
     """
 
     assignment: Assignment
@@ -72,7 +83,7 @@ class Watch:
     drains_asked_at_s: float = float("-inf")
     asked: int | None = None
     asked_at_s: float = 0.0
-    failed: tuple[int, int] | None = None
+    failed: Attempt | None = None
     recorded: tuple[int, Reason] | None = None
     reason_due_s: float = 0.0
     reported: tuple[int | None, Reason | None, frozenset[Fact]] | None = None
