@@ -24,7 +24,9 @@ from queueworker_operator.decision.state import (
     Evidence,
     Guard,
     GuardMode,
+    Idle,
     Season,
+    StartUp,
     State,
     Tally,
     from_record,
@@ -188,6 +190,20 @@ def test_no_more_than_the_guard_found_useful_are_added(
     assert decision.desired <= max(cap, min(replicas.current, policy.max_replicas))
     assert decision.desired <= alone.desired
     assert after.guard == state.guard
+
+
+@given(st.floats(0, 2), st.floats(1, 100), st.floats(0, 100), st.floats(0, 700))
+@settings(deadline=None)
+def test_a_slower_first_start_up_never_sends_the_last_pod_away_sooner(
+    count: float, mean_s: float, slower_s: float, idle_s: float
+) -> None:
+    def pods(mean_s: float) -> int:
+        state = learned(
+            start_up=StartUp(count=count, mean_s=mean_s), idle=Idle(active_at_s=AT_S - idle_s)
+        )
+        return decide(Policy(), state, sample(), Replicas(current=1, ready=1))[0].desired
+
+    assert pods(mean_s) <= pods(mean_s + slower_s)
 
 
 @given(histories(), replicas_seen, st.lists(counts, min_size=1, max_size=6))

@@ -51,6 +51,16 @@ def test_where_a_cold_start_would_be_late_the_pod_stays_until_the_gaps_are_known
     assert [pods_after(idle_s, TIGHT, state) for idle_s in (599.0, 601.0)] == [1, 0]
 
 
+def test_while_gaps_are_unknown_a_likely_start_keeps_the_pod_shorter() -> None:
+    def last_s(*, count: float, mean_s: float) -> int:
+        state = learned(start_up=StartUp(count=count, mean_s=mean_s))
+        return sum(pods_after(float(idle_s), POLICY, state) for idle_s in range(5, 700, 5)) * 5
+
+    assert last_s(count=0.0, mean_s=0.0) == 490
+    assert [last_s(count=count, mean_s=15.0) for count in (1.0, 2.0, 3.0)] == [360, 270, 10]
+    assert last_s(count=2.0, mean_s=40.0) == 595
+
+
 def test_with_irregular_gaps_the_pod_stays_for_most_of_them() -> None:
     idle = Idle(gaps_s=tuple(float(gap_s) for gap_s in range(10, 170, 10)))
     state = learned(start_up_s=20.0, tight=True, idle=idle)

@@ -15,7 +15,8 @@ from queueworker_operator.decision.state import Idle, StartUp, State
 
 _GAPS_KEPT = 64
 _GAPS_NEEDED = 3
-_WARM_WHILE_UNKNOWN_S = 600.0
+_UNKNOWN_GAP_S = 160.0
+_LONGEST_UNKNOWN_S = 600.0
 _GUARD_S = 10.0
 
 
@@ -30,14 +31,24 @@ def learn_gaps(idle: Idle, sample: Sample, arrived: float) -> Idle:
 
 def cold_start_risk(promise_s: float, start_up: StartUp) -> float:
     """Give the chance that a start from zero takes longer than the promise (lognormal)."""
-    mean_s, variance_s2 = start_up.mean_s, start_up.variance_s2
-    if not start_up.known or mean_s <= 0:
-        mean_s, variance_s2 = 0.75 * START_UP_PRIOR_S, (0.25 * START_UP_PRIOR_S) ** 2
+    mean_s, variance_s2 = _expected_start_up(start_up)
     log_variance = math.log(1 + variance_s2 / (mean_s * mean_s))
     log_mean = math.log(mean_s) - log_variance / 2
     budget_s = max(promise_s - OBSERVE_EVERY_S / 2, 0.01)
     score = (math.log(budget_s) - log_mean) / math.sqrt(2 * max(log_variance, 1e-4))
     return 0.5 * math.erfc(score)
+
+
+def _expected_start_up(start_up: StartUp) -> tuple[float, float]:
+    """Give mean and variance; until enough start-ups were seen, the prior counts as one more."""
+    seen = start_up if start_up.mean_s > 0 else StartUp()
+    if seen.known:
+        return seen.mean_s, seen.variance_s2
+    weight = 1 / (1 + seen.count)
+    step_s = 0.75 * START_UP_PRIOR_S - seen.mean_s
+    spread_s2 = seen.variance_s2 + weight * step_s * step_s
+    variance_s2 = (1 - weight) * spread_s2 + weight * (0.25 * START_UP_PRIOR_S) ** 2
+    return seen.mean_s + weight * step_s, variance_s2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +73,7 @@ def warmth(policy: Policy, state: State, outlook: Outlook) -> Warmth:
         return Warmth(hold_s=break_even_s)
     gaps_s = sorted(state.idle.gaps_s)
     if len(gaps_s) < _GAPS_NEEDED:
-        return Warmth(hold_s=_WARM_WHILE_UNKNOWN_S)
+        return Warmth(hold_s=_unknown_hold_s(tolerated / risk, break_even_s))
     last = len(gaps_s) - 1
     rank = min(math.ceil((1 - tolerated / risk) * (len(gaps_s) + 1)) - 1, last)
     hold_s = max(gaps_s[rank] * (1.3 if rank == last else 1.1), break_even_s)
@@ -70,6 +81,11 @@ def warmth(policy: Policy, state: State, outlook: Outlook) -> Warmth:
     if wake_s <= break_even_s + 2 * outlook.start_up_s:
         return Warmth(hold_s=hold_s)
     return Warmth(hold_s=hold_s, cold_from_s=break_even_s, wake_s=wake_s)
+
+
+def _unknown_hold_s(share: float, break_even_s: float) -> float:
+    """Give the hold that all gaps but `share` of them end within, were they exponential."""
+    return max(min(-_UNKNOWN_GAP_S * math.log(share), _LONGEST_UNKNOWN_S), break_even_s)
 
 
 def is_warm(policy: Policy, state: State, sample: Sample, outlook: Outlook) -> bool:
