@@ -24,10 +24,7 @@ class TlsAddress:
 @contextmanager
 def tls_in_front_of(socket_path: str, folder: Path) -> Iterator[TlsAddress]:
     """Take TLS connections for the server at a unix socket, for the length of a block."""
-    certificate, key = folder / "server.crt", folder / "server.key"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    certificate, key = self_signed(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     loop = asyncio.new_event_loop()
@@ -42,6 +39,15 @@ def tls_in_front_of(socket_path: str, folder: Path) -> Iterator[TlsAddress]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate of `localhost`, and its key."""
+    certificate, key = folder / "server.crt", folder / "server.key"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
 
 
 async def _listen(socket_path: str, context: ssl.SSLContext) -> asyncio.Server:
