@@ -14,7 +14,8 @@ Scales workers of Postgres queues before jobs are late. The commands need the ex
   compare  what happened beside a DryRun with what would have
   simulate what it and others would have done with a trace
   record   the arrivals of live queues as such a trace
-  convert  a KEDA ScaledObject into a QueueWorker"""
+  convert  a KEDA ScaledObject into a QueueWorker
+  completion  a script by which a shell completes all these"""
 
 
 def main() -> int:

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from queueworker_operator.cli import compare, convert, explain, local, record, run, simulate
+from queueworker_operator.cli import (
+    compare,
+    completion,
+    convert,
+    explain,
+    local,
+    record,
+    run,
+    simulate,
+)
 from queueworker_operator.cli.ending import run_to_end
 
 PROGRAM = "queueworker-operator"
@@ -29,4 +38,5 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    completion.add_parser(commands, parser)
     return parser

@@ -2,7 +2,18 @@
 
 import argparse
 
-from queueworker.cli import database, dead, enqueue, job, migrate, queue, retain, stats, worker
+from queueworker.cli import (
+    completion,
+    database,
+    dead,
+    enqueue,
+    job,
+    migrate,
+    queue,
+    retain,
+    stats,
+    worker,
+)
 from queueworker.worker.start import own_version
 
 DESCRIPTION = """A Postgres job queue for Python.
@@ -28,4 +39,5 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (migrate, worker, enqueue, stats, job, dead, queue, retain, database):
         module.add_to(commands)
+    completion.add_to(commands, parser)
     return parser
