@@ -108,6 +108,28 @@ def test_nothing_is_released_before_the_checks_have_passed() -> None:
     assert all("needs" in body for job, body in RELEASE.items() if job != "checks")
 
 
+def needed(job: str) -> set[str]:
+    """Name all jobs that must have ended well before this one starts."""
+    named = RELEASE[job].get("needs", [])
+    first = {named} if isinstance(named, str) else set(named)
+    return first.union(*map(needed, first))
+
+
+def test_nothing_leaves_before_one_approval_of_everything() -> None:
+    """The environment `release` is what asks: its reviewers stand in the repository's settings."""
+    before = needed("approval") | {"approval"}
+
+    assert RELEASE["approval"]["environment"] == "release"
+    assert [job for job in RELEASE if RELEASE[job].get("environment") == "release"] == ["approval"]
+    assert all(job in before or "approval" in needed(job) for job in RELEASE)
+    for job in before - {"approval"}:
+        assert RELEASE[job]["permissions"] == {"contents": "read"}
+
+
+def test_what_cannot_be_taken_back_is_published_after_all_that_can() -> None:
+    assert {"images", "chart"} <= needed("pypi")
+
+
 def test_the_tag_of_a_release_is_the_version_and_the_build_is_repeated() -> None:
     text = runs("release", "dist")
 
