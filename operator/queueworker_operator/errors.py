@@ -9,6 +9,7 @@ OperatorError
 ├── TargetConflict      somebody else changed the target meanwhile: read again, decide again
 ├── TargetUnavailable   the target could not be read or written: try again at the next tick
 ├── ClusterUnavailable  the Kubernetes API gave no usable answer: try again
+├── ClusterRestored     its versions went back: forget all that was read, and begin anew
 ├── AccessDenied        the Kubernetes API refuses a verb on a resource: grant it
 ├── ObjectMissing       the Kubernetes API has no such object (or no such kind)
 ├── ObjectChanged       the object changed since it was read: read again
@@ -61,6 +62,10 @@ class TargetUnavailable(OperatorError):
 
 class ClusterUnavailable(OperatorError):
     """The Kubernetes API gave no usable answer."""
+
+
+class ClusterRestored(OperatorError):
+    """The Kubernetes API's versions went back: what was read before may hide what is true now."""
 
 
 class AccessDenied(OperatorError):

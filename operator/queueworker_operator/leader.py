@@ -4,6 +4,9 @@ The times are client-go's: a lease lasts 15 s, is renewed every 2 s, and its hol
 10 s after the start of its last successful renewal, by its own monotonic clock. The 5 s between
 are longer than any write's deadline, so a late write ends before the next holder's first.
 
+The Lease is read from the store itself, and so often that its version also tells when that was
+restored: a version never goes back otherwise, and one that does makes the operator begin anew.
+
 A standby looks each 0.5 s, and when the lease is over: it follows a dead holder after 15.5 s at
 most. A container that was restarted follows itself at once: its pod runs one at a time.
 """
@@ -17,6 +20,7 @@ from typing import Any
 
 from queueworker_operator.errors import (
     AccessDenied,
+    ClusterRestored,
     ClusterUnavailable,
     ObjectChanged,
     ObjectMissing,
@@ -78,6 +82,7 @@ class Leader:
         self._pod = pod
         self._valid_until_s = float("-inf")
         self._seen = Seen()
+        self._version = 0
         self.holder = ""
 
     def may_write(self) -> bool:
@@ -85,7 +90,11 @@ class Leader:
         return self._clock() < self._valid_until_s
 
     async def run(self) -> None:
-        """Take and renew the Lease until cancelled."""
+        """Take and renew the Lease until cancelled.
+
+        Raises:
+            ClusterRestored: the Lease is older than it was.
+        """
         while True:
             was_leader = self.may_write()
             await self._attempt()
@@ -133,16 +142,27 @@ class Leader:
         try:
             lease = await api.get_lease(self._client, self._namespace, LEASE_NAME)
         except ObjectMissing:
-            await api.write_lease(self._client, self._namespace, self._new_lease())
+            new = self._new_lease()
+            self._note_version(await api.write_lease(self._client, self._namespace, new))
             return True
+        self._note_version(lease)
         spec = lease.get("spec") or {}
         self._watch(spec)
         if not self._is_free():
             self._valid_until_s = float("-inf")
             return False
         lease["spec"] = self._next_spec(spec)
-        await api.write_lease(self._client, self._namespace, lease)
+        self._note_version(await api.write_lease(self._client, self._namespace, lease))
         return True
+
+    def _note_version(self, lease: dict[str, Any]) -> None:
+        version = api.version_of(lease)
+        if version < self._version:
+            raise ClusterRestored(
+                f"the version of lease {self._namespace}/{LEASE_NAME} went back from"
+                f" {self._version} to {version}: the cluster's etcd was restored; begin anew"
+            )
+        self._version = version
 
     def _watch(self, spec: dict[str, Any]) -> None:
         """Note a change; a skewed clock of the holder's is of no account."""

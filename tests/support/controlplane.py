@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,7 @@ class Programs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._started: list[subprocess.Popen[bytes]] = []
+        self._commands: list[tuple[str, tuple[str, ...]]] = []
 
     def start(self, name: str, *flags: str) -> None:
         """Start a program; its output goes to `<name>.log`."""
@@ -98,6 +99,7 @@ class Programs:
                 start_new_session=True,
             )
         self._started.append(started)
+        self._commands.append((name, flags))
 
     def check(self, deadline_s: float) -> None:
         """Raise ControlPlaneFailed when a program has ended or the time is over."""
@@ -105,6 +107,16 @@ class Programs:
         if ended or time.monotonic() > deadline_s:
             logs = "\n".join(log.read_text()[-1500:] for log in self.folder.glob("*.log"))
             raise ControlPlaneFailed(f"not up (ended: {ended}):\n{logs}")
+
+    def restart(self, meanwhile: Callable[[], None]) -> None:
+        """End all, do something `meanwhile`, and start all as they were."""
+        self.stop()
+        commands = self._commands.copy()
+        self._started.clear()
+        self._commands.clear()
+        meanwhile()
+        for name, flags in commands:
+            self.start(name, *flags)
 
     def stop(self) -> None:
         """End all, the last one first: an API server without its etcd hangs."""
@@ -129,14 +141,57 @@ def run_api_server(
     Raises:
         ControlPlaneFailed: it did not answer in time.
     """
-    programs = Programs(Path(tempfile.mkdtemp(prefix="queueworker-api-")))
-    try:
+    with _programs() as programs:
         more_flags = _aggregation_flags(programs.folder) if aggregates else []
         more_flags += _audit_flags(programs.folder) if audited else []
         server = _start(programs, more_flags)
         if fake_nodes:
             _start_fake_nodes(programs, server, fake_nodes, stages)
         yield server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restorable:
+    """An API server whose store can be saved, and put back as it was."""
+
+    server: ApiServer
+    programs: Programs
+
+    def save(self) -> None:
+        """Save the store."""
+        self._restart_with("etcd-store", "etcd-saved")
+
+    def restore(self) -> None:
+        """Put the store back: also the versions of objects begin anew from there."""
+        self._restart_with("etcd-saved", "etcd-store")
+
+    def _restart_with(self, source: str, copy: str) -> None:
+        folder = self.programs.folder
+
+        def replace() -> None:
+            shutil.rmtree(folder / copy, ignore_errors=True)
+            subprocess.run(["cp", "-a", folder / source, folder / copy], check=True)
+
+        self.programs.restart(replace)
+        _wait_for(self.server, self.programs, "get", "--raw", "/readyz")
+
+
+@contextlib.contextmanager
+def run_restorable() -> Iterator[Restorable]:
+    """Run an API server whose store can be put back.
+
+    Raises:
+        ControlPlaneFailed: it did not answer in time.
+    """
+    with _programs() as programs:
+        yield Restorable(server=_start(programs, []), programs=programs)
+
+
+@contextlib.contextmanager
+def _programs() -> Iterator[Programs]:
+    programs = Programs(Path(tempfile.mkdtemp(prefix="queueworker-api-")))
+    try:
+        yield programs
     finally:
         programs.stop()
         shutil.rmtree(programs.folder)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from prometheus_client import CollectorRegistry
 
 from queueworker_operator.controller import DatabaseLoop
-from queueworker_operator.errors import ClusterUnavailable, ObjectMissing
+from queueworker_operator.errors import ClusterRestored, ClusterUnavailable, ObjectMissing
 from queueworker_operator.handlers import watch
 from queueworker_operator.handlers.dispatch import Dispatcher, NewTarget
 from queueworker_operator.handlers.health import Health
@@ -60,6 +60,9 @@ def grant_it(_: Call) -> str:
 async def operate(settings: Settings, credentials: Credentials) -> None:
     """Run until SIGTERM; while the kind QueueWorker is not installed, say so and wait for it.
 
+    After a restore of the cluster all is read anew: caches take nothing older than they have, and
+    kopf goes on watching from a version that is yet to come.
+
     Raises:
         OperatorError: it could not start; the message says what to do.
     """
@@ -72,6 +75,8 @@ async def operate(settings: Settings, credentials: Credentials) -> None:
             settings = replace(settings, port=port)  # 0 is any: the same one in the next round
             try:
                 await _operate_once(parts, settings, credentials, stop)
+            except ClusterRestored as exc:
+                logger.warning("%s", exc)
             except ClusterUnavailable:
                 if stop.is_set() or not await parts.relisting.is_kind_missing():
                     raise

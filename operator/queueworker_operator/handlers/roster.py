@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queueworker_operator.errors import InvalidResource
+from queueworker_operator.kube.api import version_of
 from queueworker_operator.resource import ResourceSpec, key_of, parse
 
 Body = Mapping[str, Any]
@@ -69,7 +70,6 @@ class Roster:
 def member_of(body: Body) -> Member:
     """Read a body; an invalid one is a member with a refusal, never an exception."""
     meta = body.get("metadata") or {}
-    version = str(meta.get("resourceVersion", ""))
     spec, refusal = None, None
     try:
         spec = parse(body)
@@ -78,7 +78,7 @@ def member_of(body: Body) -> Member:
     return Member(
         uid=str(meta.get("uid", "")),
         generation=int(meta.get("generation") or 0),
-        version=int(version) if version.isdecimal() else 0,
+        version=version_of(body),
         status=body.get("status") or {},
         spec=spec,
         refusal=refusal,

@@ -63,6 +63,12 @@ def path_of(kind: Watched, namespace: str, name: str) -> str:
     return f"{_collection(kind, namespace)}/{name}"
 
 
+def version_of(body: Mapping[str, Any]) -> int:
+    """Give the resource version as a number: comparable since Kubernetes 1.35."""
+    text = str((body.get("metadata") or {}).get("resourceVersion", ""))
+    return int(text) if text.isdecimal() else 0
+
+
 async def get_object(client: Client, kind: Watched, namespace: str, name: str) -> dict[str, Any]:
     """Read one object of `kind`."""
     path = path_of(kind, namespace, name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from queueworker_operator.kube.api import FIELD_MANAGER
+from queueworker_operator.kube.api import FIELD_MANAGER, version_of
 from queueworker_operator.target.objects import (
     Deployment,
     Pod,
@@ -15,7 +15,6 @@ from queueworker_operator.target.objects import (
     aged,
     deployment_of,
     pod_of,
-    version_of,
 )
 from queueworker_operator.target.rival import Rivalry
 

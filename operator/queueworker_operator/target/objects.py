@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from queueworker_operator.decision.model import PodId
-from queueworker_operator.kube.api import DELETION_COST
+from queueworker_operator.kube.api import DELETION_COST, version_of
 from queueworker_operator.resource import grace_s_of, slots_of, workers_of
 
 Body = Mapping[str, Any]
@@ -184,12 +184,6 @@ def last_writer(managed_fields: Iterable[Body]) -> str | None:
         if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
     return max(owners)[1] if owners else None
-
-
-def version_of(body: Body) -> int:
-    """Give the resource version as a number: comparable since Kubernetes 1.35."""
-    text = str(body["metadata"].get("resourceVersion", ""))
-    return int(text) if text.isdecimal() else 0
 
 
 def age_s(body: Body, now_epoch_s: float) -> float:
