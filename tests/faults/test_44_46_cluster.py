@@ -2,11 +2,13 @@
 
 import json
 import time
+from contextlib import ExitStack
 
 from tests.support.history.operator import Span
 from tests.support.mail import deployment, pod, queue_worker
 from tests.support.operator_bench import OperatorBench, is_alive
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Bench, WorkerProcess
 
 MOST = 4
 CONVERGED_WITHIN_S = 10.0
@@ -45,6 +47,56 @@ def test_row_44_the_lease_of_an_evicted_pod_ends_as_the_pod_does(operated: Opera
         what="its lease is over",
         every_s=0.05,
     )
+
+
+def test_row_44_a_worker_whose_pod_was_deleted_by_force_stops_at_its_next_renewal(
+    operated: OperatorBench, bench: Bench
+) -> None:
+    """The pod is gone from the API while its container runs on: attempts overlap, one succeeds.
+
+    That worker lives, so it registers anew; its pod is looked for twice, hence up to two crashes.
+    """
+    place = operated.place
+    place.apply(operated.secret, deployment(replicas=2), queue_worker(minReplicas=2))
+    names = ("mail-worker-a", "mail-worker-b")
+    with ExitStack() as stack:
+        workers = {}
+        for name in names:
+            place.add_pod(pod(name))
+            told = {
+                "QUEUEWORKER_POD_NAME": name,
+                "QUEUEWORKER_POD_NAMESPACE": place.namespace,
+                "QUEUEWORKER_POD_UID": place.get("pod", name)["metadata"]["uid"],
+            }
+            workers[name] = stack.enter_context(WorkerProcess(operated.dsn, **told)).ready()
+        operated.await_leader(operated.start())
+        place.await_told("Ready")
+        (job,) = bench.enqueue("nap", seconds=15.0, max_attempts=5)
+        bench.until_noted(job)
+        zombie = next(name for name in names if workers[name].pid == bench.runs(job)[0][2])
+        operated.conn.execute(
+            "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
+        )
+
+        place.kubectl("delete", "pod", zombie, "--grace-period=0", "--force")
+
+        wait_until(
+            lambda: bench.notes(job)[:2] == ["start", "start"],
+            within_s=5,
+            what="a second attempt beside the first",
+            every_s=0.05,
+        )
+        bench.until_gone(job)
+        bench.until("SELECT sum(succeeded) = 1 FROM queueworker.queue_counter")
+        log = workers[zombie].log
+
+    (end,) = bench.runs(job, "end")
+    tokens = [token for _, token, _ in bench.runs(job)]
+    assert "lease lost" in log
+    assert tokens == sorted(set(tokens))
+    assert end[1] == tokens[-1]  # all before were stopped, and their results refused
+    crashes = bench.one("SELECT count(*) FROM queueworker.failure WHERE job_id = %s", job)
+    assert 1 <= crashes <= 2  # of three that bury a job
 
 
 def test_row_45_an_operator_that_is_replaced_under_load_changes_nothing(
