@@ -38,10 +38,14 @@ def links(page: Path) -> list[str]:
     return LINK.findall(FENCE.sub("", page.read_text()))
 
 
+def spans(page: Path) -> list[str]:
+    """Give what a page sets as code within a line."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text()))
+
+
 def code(page: Path) -> str:
     """Give what a page sets as code: its blocks, and the spans within a line."""
-    spans = re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text()))
-    return "\n".join([*(block.text for block in blocks(page)), *spans])
+    return "\n".join([*(block.text for block in blocks(page)), *spans(page)])
 
 
 def every(language: str) -> list[Block]:
