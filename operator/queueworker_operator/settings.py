@@ -63,12 +63,14 @@ class LoopSettings:
 class DatabaseSettings:
     """Time limits of one database. `call_timeout_s` holds on the server and on this side.
 
-    A connection is opened at most once in `retry_s`, however long the database is away.
+    A connection is opened at most once in `retry_s`, however long the database is away. One that
+    waits for wake-ups is asked each `probe_s` whether anybody is there.
     """
 
     connect_timeout_s: float = 3.0
     call_timeout_s: float = 3.0
     retry_s: float = 1.5
+    probe_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

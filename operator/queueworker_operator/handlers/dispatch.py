@@ -67,10 +67,14 @@ class Dispatcher:
         self._changed.set()
 
     def reread_secret(self, key: str) -> None:
-        """Read the Secret of a QueueWorker soon: the database refused what it said."""
+        """Read the Secret of a QueueWorker now: the database refused what it said."""
         member = self._roster.get(key)
-        if member is not None and member.spec is not None:
-            self._secrets.expire(member.spec.namespace, member.spec.secret_name)
+        if (
+            member is not None
+            and member.spec is not None
+            and self._secrets.expire(member.spec.namespace, member.spec.secret_name)
+        ):
+            self.wake()
 
     async def run(self) -> None:
         """Settle until cancelled."""

@@ -10,6 +10,9 @@ from queueworker_operator.handlers.secrets import Database
 
 logger = logging.getLogger(__name__)
 
+# A loop that ends stores what it learned within 5 s, or not at all.
+HANDOVER_S = 6.0
+
 NewLoop = Callable[[Database], DatabaseLoop]
 
 
@@ -59,7 +62,9 @@ class Loops:
         if running is not None and not running.task.done():
             return running
         loop = self._new_loop(database)
-        task = asyncio.create_task(loop.run(), name="queueworker-database")
+        task = asyncio.create_task(
+            _run_after(tuple(self._ending), loop), name="queueworker-database"
+        )
         task.add_done_callback(_tell_failure)
         self._running[database] = running = Running(loop=loop, task=task, assignments={})
         return running
@@ -78,6 +83,13 @@ class Loops:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         task.cancel()
+
+
+async def _run_after(ending: Collection[asyncio.Task[None]], loop: DatabaseLoop) -> None:
+    """Run a loop once those before it have stored what they learned: it may be theirs to go on with."""
+    if ending:
+        await asyncio.wait(ending, timeout=HANDOVER_S)
+    await loop.run()
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:

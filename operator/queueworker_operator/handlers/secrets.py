@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from queueworker_operator.errors import AccessDenied, ObjectMissing, OperatorError
 from queueworker_operator.kube import Client, api
@@ -32,6 +32,7 @@ class Reading:
     """What was read of one Secret, and when it is read again."""
 
     due_s: float
+    read_at_s: float
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     refusal: tuple[ConditionReason, str] | None = None
     judged: dict[str, str | None] = field(default_factory=dict, repr=False)
@@ -68,14 +69,19 @@ class Secrets:
         due = [key for key in needed if key not in self._readings or self._is_due(key, now_s)]
         await asyncio.gather(*map(self._read, due))
 
-    def expire(self, namespace: str, name: str) -> None:
-        """Make a Secret due: the database refused what it said. At most one read each 5 s."""
-        reading = self._readings.get((namespace, name))
-        if reading is not None:
-            soon_s = min(reading.due_s, self._clock() + RETRY_S)
-            self._readings[namespace, name] = Reading(
-                due_s=soon_s, values=reading.values, refusal=reading.refusal
-            )
+    def expire(self, namespace: str, name: str) -> bool:
+        """Make a Secret due: the database refused what it said. At most one read each 5 s.
+
+        Returns:
+            Whether it is to be read now.
+        """
+        key = (namespace, name)
+        reading = self._readings.get(key)
+        if reading is None:
+            return False
+        soon_s = min(reading.due_s, reading.read_at_s + RETRY_S)
+        self._readings[key] = replace(reading, due_s=soon_s)
+        return self._is_due(key, self._clock())
 
     def database_of(self, spec: ResourceSpec) -> Database | Trouble:
         """Give the connection strings of `spec`, or what is wrong with its Secret."""
@@ -109,28 +115,30 @@ class Secrets:
             except OperatorError as exc:
                 self._readings[key] = self._after(key, exc)
                 return
-        due_s = self._clock() + REREAD_S + JITTER_S * self._random_unit()
-        self._readings[key] = Reading(due_s=due_s, values=values)
+        now_s = self._clock()
+        due_s = now_s + REREAD_S + JITTER_S * self._random_unit()
+        self._readings[key] = Reading(due_s=due_s, read_at_s=now_s, values=values)
 
     def _after(self, key: tuple[str, str], error: OperatorError) -> Reading:
         """Say what a failed read means; a silent API server changes nothing that is known."""
-        due_s = self._clock() + RETRY_S + self._random_unit()
+        now_s = self._clock()
+        failed = Reading(due_s=now_s + RETRY_S + self._random_unit(), read_at_s=now_s)
         match error:
             case ObjectMissing():
                 message = f"Secret {key[1]} does not exist in namespace {key[0]}: create it"
-                return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_NOT_FOUND, message))
+                return replace(failed, refusal=(ConditionReason.SECRET_NOT_FOUND, message))
             case AccessDenied():
                 message = f"the operator may not get Secret {key[1]}: grant get on it by name"
-                return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_UNAVAILABLE, message))
+                return replace(failed, refusal=(ConditionReason.SECRET_UNAVAILABLE, message))
             case _:
-                return self._kept(key, error, due_s)
+                return self._kept(key, error, failed)
 
-    def _kept(self, key: tuple[str, str], error: OperatorError, due_s: float) -> Reading:
+    def _kept(self, key: tuple[str, str], error: OperatorError, failed: Reading) -> Reading:
         logger.warning("secret %s/%s is not read: %s", *key, error)
         known = self._readings.get(key)
         if known is not None and known.refusal is None:
-            return Reading(due_s=due_s, values=known.values)
-        return Reading(due_s=due_s, refusal=(ConditionReason.SECRET_UNAVAILABLE, str(error)))
+            return replace(failed, values=known.values)
+        return replace(failed, refusal=(ConditionReason.SECRET_UNAVAILABLE, str(error)))
 
 
 def _trouble(reason: ConditionReason, message: str) -> Trouble:

@@ -10,6 +10,7 @@ import psycopg
 
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import Wake
+from queueworker_operator.lag.bounded import BoundedConnection as Connection
 from queueworker_operator.lag.connection import connect
 from queueworker_operator.lag.sql import statement
 from queueworker_operator.settings import DatabaseSettings
@@ -73,15 +74,26 @@ class Listener:
     async def _listen(self) -> None:
         connection = await connect(self._dsn, self._settings)
         try:
-            await connection.execute(statement("listen"))
+            await self._ask(connection, "listen")
             self._tell(Wake.URGENT)  # jobs may have come before the LISTEN
-            async for notice in connection.notifies():
-                kind, _, queue = notice.payload.partition(":")
-                if kind in WAKING:
-                    self._tell(self._grade(queue))
+            while True:
+                async for notice in connection.notifies(timeout=self._settings.probe_s):
+                    kind, _, queue = notice.payload.partition(":")
+                    if kind in WAKING:
+                        self._tell(self._grade(queue))
+                await self._ask(connection, "probe")
+                self._tell(Wake.ROUTINE)  # one may have come with the answer
         finally:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
+
+    async def _ask(self, connection: Connection, name: str) -> None:
+        """Run a statement; a box on the way may take it, say so, and never pass it on."""
+        try:
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await connection.execute(statement(name))
+        except TimeoutError:
+            raise psycopg.OperationalError("no answer") from None
 
     def _tell(self, wake: Wake) -> None:
         for level, event in self._events.items():
