@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from tests.support.samples import AT_S, learned, sample
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.samples import AT_S, flow, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.estimate import Flow, learn_service
 from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
 from queueworker_operator.decision.outlook import deadline_s
 from queueworker_operator.decision.regime import BUFFERED, TIGHT
@@ -113,6 +116,44 @@ def test_the_service_time_is_learned_in_a_few_observations() -> None:
 
     assert service.estimate_s == pytest.approx(8.0, rel=0.1)
     assert service.variance_s2 == pytest.approx(0.0, abs=1e-6)
+
+
+def of_mean(service_s: float, jobs: int) -> Flow:
+    """Give a tick in which so many jobs ended, of which the controller knows nothing else."""
+    return replace(flow(0), finished=float(jobs), busy_s=jobs * service_s)
+
+
+@pytest.mark.parametrize(("jobs", "least_s", "most_s"), [(10, 1.5, 1.7), (600, 0.5, 0.6)])
+def test_that_jobs_became_shorter_takes_many_of_them_to_believe(
+    jobs: int, least_s: float, most_s: float
+) -> None:
+    service = learned(service_s=2.0).service
+
+    assert least_s <= learn_service(service, of_mean(0.5, jobs), BUFFERED).estimate_s <= most_s
+
+
+def test_that_jobs_became_longer_is_believed_of_a_few() -> None:
+    service = learned(service_s=2.0).service
+
+    assert learn_service(service, of_mean(8.0, 10), BUFFERED).estimate_s == pytest.approx(6.0)
+
+
+@given(jobs=st.integers(0, 10_000), service_s=st.floats(1e-3, 1e3), known_s=st.floats(1e-3, 1e3))
+def test_to_believe_a_fall_later_never_makes_jobs_shorter(
+    jobs: int, service_s: float, known_s: float
+) -> None:
+    service, seen = learned(service_s=known_s).service, of_mean(service_s, jobs)
+    careful, quick = (
+        learn_service(service, seen, regime).estimate_s for regime in (BUFFERED, TIGHT)
+    )
+
+    assert quick <= careful <= max(quick, known_s) * (1 + 1e-9)
+
+
+def test_with_a_tight_promise_shorter_jobs_are_believed_of_a_few_too() -> None:
+    service = learned(service_s=2.0).service
+
+    assert learn_service(service, of_mean(0.5, 10), TIGHT).estimate_s == pytest.approx(1.0)
 
 
 def test_a_long_job_is_known_as_long_before_it_ends() -> None:

@@ -83,6 +83,23 @@ def test_bursts_of_known_jobs_are_one_step_each_of_the_size_they_need() -> None:
     assert outcome.reversals == 0
 
 
+def test_bursts_whose_shortest_jobs_end_first_are_on_time() -> None:
+    draw = exponential(2.0)
+    bursts = (
+        sorted(burst(at_s, jobs, draw), key=lambda job: job.service_s)
+        for at_s, jobs in ((1000.5, 60), (1005.5, 340))
+    )
+    scenario = Scenario(
+        policy=Policy(min_replicas=1, max_replicas=60),
+        arrivals=(*poisson(0.5, 0.0, 700.0, draw), *(job for jobs in bursts for job in jobs)),
+        lasts_s=1200.0,
+        slots=4,
+        start_up_s=lambda rng: rng.uniform(13.0, 19.0),
+    )
+
+    assert simulate(scenario).late_percent <= 0.5
+
+
 def test_with_a_promise_shorter_than_a_start_up_a_burst_is_still_one_step() -> None:
     scenario = Scenario(
         policy=Policy(start_within_s=5.0, max_replicas=200),

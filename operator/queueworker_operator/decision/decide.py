@@ -64,7 +64,7 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
         last=sample,
         observations=state.observations + 1,
         arrivals=arrivals,
-        service=learn_service(state.service, flow),
+        service=learn_service(state.service, flow, regime),
         start_up=start_up,
         lateness=learn_lateness(
             state.lateness, flow, arrivals.rate_per_s, late_target(policy, regime)

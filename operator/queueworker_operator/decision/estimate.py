@@ -102,14 +102,18 @@ def learn_start_up(start_up: StartUp, replicas: Replicas, at_s: float) -> StartU
     )
 
 
-def learn_service(service: Service, flow: Flow) -> Service:
-    """Fold busy seconds and finished jobs; busy seconds speak before the first job ends."""
+def learn_service(service: Service, flow: Flow, regime: Regime) -> Service:
+    """Fold busy seconds and finished jobs; busy seconds speak before the first job ends.
+
+    That jobs became shorter takes more of them to prove: the first to end may be the shortest.
+    """
     memory_s = min(max(120.0, 3 * service.estimate_s), 3600.0)
     kept = math.exp(-flow.elapsed_s / memory_s)
     finished = service.recent_finished * kept + flow.finished
     busy_s = service.recent_busy_s * kept + flow.busy_s
     prior = min(5.0, 0.5 + 0.1 * service.finished)
-    estimate_s = (busy_s + prior * service.slow_s) / (finished + prior)
+    fall = max(prior, regime.fall_proven_by)
+    estimate_s = max((busy_s + jobs * service.slow_s) / (finished + jobs) for jobs in (prior, fall))
     busy_for_s = service.busy_for_s + flow.elapsed_s if flow.busy_s > 0 else 0.0
     # A hundred jobs side by side for 3 s prove that each takes longer than 3 s, not 300 s.
     bound_s = max(service.slow_s, _CENSORED_FACTOR * busy_for_s)

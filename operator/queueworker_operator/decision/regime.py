@@ -26,7 +26,8 @@ class Regime:
     `tail` bounds the chance to wait (1 = unused), `break_even` scales how far scale-in looks,
     `late_factor` scales the share of late jobs aimed at, `load_limit` is the highest load of a slot.
     `smoothing_s` 0 means as long as 20 jobs take; `hold_s` 0 means start-up plus drain time.
-    Scale-ins wait for each other for `gather_s` at most.
+    Scale-ins wait for each other for `gather_s` at most. So many jobs as `fall_proven_by` weigh
+    against a service time that falls.
     """
 
     deadline_share: float
@@ -39,6 +40,7 @@ class Regime:
     smoothing_s: float
     hold_s: float
     gather_s: float
+    fall_proven_by: float
 
 
 BUFFERED = Regime(
@@ -52,6 +54,7 @@ BUFFERED = Regime(
     smoothing_s=120.0,
     hold_s=0.0,
     gather_s=30.0,
+    fall_proven_by=30.0,
 )
 """The promise is longer than a start-up: the queue absorbs a surprise until pods arrive."""
 
@@ -66,6 +69,7 @@ TIGHT = Regime(
     smoothing_s=0.0,
     hold_s=60.0,
     gather_s=15.0,
+    fall_proven_by=0.0,
 )
 """A new pod comes too late for a surprise: spare slots must be there beforehand."""
 
