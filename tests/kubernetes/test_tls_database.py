@@ -88,7 +88,7 @@ def test_a_wrong_authority_is_told_and_the_right_one_needs_no_restart(
 
     told = place.await_condition("MetricsAvailable", "MetricsUnavailable")["message"]
     assert "certificate is signed by nobody that is trusted here" in told
-    assert "PGSSLROOTCERT" in told
+    assert "in PGSSLROOTCERT, and no sslrootcert in the DSN" in told
     assert place.replicas() == 3
 
     shutil.copy(tls.certificate, bundle)

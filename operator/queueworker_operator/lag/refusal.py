@@ -53,7 +53,7 @@ WORDS = (
 # What keeps TLS from being spoken has no SQLSTATE either.
 TLS_PHRASES = {
     "certificate verify failed": "the server's certificate is signed by nobody that is trusted here: "
-    "name the file of its authority in PGSSLROOTCERT",
+    "name the file of its authority in PGSSLROOTCERT, and no sslrootcert in the DSN",
     "does not match host name": "the server's certificate is of another host: correct the host in the DSN",
     "root certificate file": "the file of PGSSLROOTCERT cannot be read: mount it there",
     "weak sslmode": "sslrootcert=system needs sslmode=verify-full: write it into the DSN",
