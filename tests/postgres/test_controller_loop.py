@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 from tests.support.loops import KEY, database_away, enqueue, execute, looping
-from tests.support.targets import PodTarget
+from tests.support.targets import Pod, PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.record import replay
@@ -579,6 +579,53 @@ def test_a_drain_that_crosses_a_deletion_is_undone(dsn: str) -> None:
             source.loop = loop
             loop.assign(assigned(target, fixed(1)))
             await target.until(lambda: source.asked == [True, False])
+
+    run(scene())
+
+
+class Interrupting(PostgresLag):
+    """Loses its connection when drains are undone for the first time."""
+
+    lost = False
+
+    async def set_drain(
+        self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
+    ) -> None:
+        if not drain and not self.lost:
+            self.lost = True
+            raise LagUnavailable("the connection was lost")
+        await super().set_drain(worker_ids, drain=drain, for_s=for_s)
+
+
+@pytest.mark.parametrize("forget", [True, False])
+def test_drains_whose_undoing_failed_are_undone_at_the_next_try(dsn: str, forget: bool) -> None:
+    async def scene() -> None:
+        one, two = (PodTarget(dsn, (queue,)) for queue in ("mail", "bulk"))
+        assignments = [
+            Assignment(key=f"default/{queue}", queues=(queue,), policy=fixed(1), target=target)
+            for queue, target in (("mail", one), ("bulk", two))
+        ]
+        settings = replace(HASTY, patience_min_s=60.0, patience_max_s=60.0)
+        source = Interrupting(dsn)
+
+        def draining() -> list[Pod]:
+            pods = (*one.pods_by_name.values(), *two.pods_by_name.values())
+            return [pod for pod in pods if pod.draining]
+
+        async with one.running(2), two.running(2):
+            for pod in (*one.pods_by_name.values(), *two.pods_by_name.values()):
+                pod.busy = 1
+            await one.until_renewed()
+            await two.until_renewed()
+            async with looping(dsn, assignments, settings=settings, source=source) as (loop, _):
+                await one.until(lambda: len(draining()) == 2)
+                if forget:
+                    for assignment in assignments:
+                        loop.forget(assignment.key)
+                    await one.until(lambda: not draining())
+            await one.until(lambda: not draining())
+
+        assert source.lost
 
     run(scene())
 

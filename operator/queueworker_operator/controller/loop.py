@@ -170,9 +170,8 @@ class DatabaseLoop:
             await self._ports.reporter.report(watch.assignment.key, report)
 
     async def _release_ended(self) -> None:
-        while self._ended:
-            await release(self._ports, self._ended[-1])
-            self._ended.pop()
+        await release(self._ports, self._ended)
+        self._ended = [watch for watch in self._ended if watch.scale_in.is_under_way]
 
     async def _pause(self) -> None:
         """Wait until the next read is due; a wake-up brings that forward."""
@@ -211,6 +210,8 @@ class DatabaseLoop:
                     await attempt("undo drains", self._release_ended())
                     learned = tuple(w for w in self._watches.values() if w.has_learned)
                     await self._upkeep.end(learned)
+                    # A connection that was lost is made anew by now.
+                    await attempt("undo drains", self._release_ended())
         except TimeoutError:
             logger.warning("the loop ended before everything was saved")
         for key in self._watches:
