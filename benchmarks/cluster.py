@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,6 +51,16 @@ class Cluster:
 
     server: ApiServer
     changes: list[Scaled] = field(default_factory=list)
+    namespace: str = NAMESPACE
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Give the administrator's credentials."""
+        return self.server.kubeconfig
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl as the administrator."""
+        return self.server.kubectl(*arguments)
 
     def create(self, bodies: Iterable[Body]) -> None:
         """Create objects, some at once."""

@@ -16,6 +16,7 @@ from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.ending import end
 
 from benchmarks.errors import ProgramFailed
+from benchmarks.judged import judged
 from benchmarks.keda.api import NAMESPACE, Api, Body
 from benchmarks.keda.resources import secret
 from benchmarks.machine import ROOT
@@ -39,6 +40,16 @@ class Ground:
     url: str
     conn: Connection
     folder: Path
+    namespace: str = NAMESPACE
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Give the administrator's credentials."""
+        return self.cluster.kubeconfig
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl as the administrator."""
+        return self.cluster.kubectl(*arguments)
 
     def apply(self, objects: Sequence[Body]) -> None:
         """Create objects."""
@@ -105,7 +116,7 @@ def ground() -> Iterator[Ground]:
 
 @contextmanager
 def running_operator(place: Ground) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `queueworker-operator run`, as the administrator, like its rival."""
+    """Run `queueworker-operator run`, as the administrator, like its rival; judge its changes at the end."""
     command = [sys.executable, "-m", "queueworker_operator", "run", "--port", "0"]
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -113,7 +124,10 @@ def running_operator(place: Ground) -> Iterator[subprocess.Popen[bytes]]:
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
     flags = ["--namespace", NAMESPACE, "--leader-namespace", NAMESPACE]
-    with place.program("operator", [*command, *flags], environment) as process:
+    with (
+        judged(place, [place.conn]),
+        place.program("operator", [*command, *flags], environment) as process,
+    ):
         place.await_log("operator", process, "operator ready")
         yield process
 

@@ -16,6 +16,7 @@ from tests.support.fault_proxy import GOOD, SILENT, FaultProxy
 from benchmarks.cluster import Cluster, queue_worker, running_cluster, secret
 from benchmarks.errors import NotCompleted
 from benchmarks.figures import median_interval
+from benchmarks.judged import judged
 from benchmarks.operated import Operator, running_operator
 from benchmarks.running import Site, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
@@ -69,6 +70,7 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
         for number, place in enumerate(places):
             dsn = server.url(place.database) if number else first
             bursts += _fill(cluster, place, number, dsn)
+        stack.enter_context(judged(cluster, [place.conn for place in places]))
         operator = stack.enter_context(running_operator(cluster))
         stack.enter_context(cluster.watched())
         for place in places:

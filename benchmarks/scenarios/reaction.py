@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.cluster import Cluster, queue_worker, running_cluster, secret
 from benchmarks.figures import waits_ms
+from benchmarks.judged import judged
 from benchmarks.operated import running_operator
 from benchmarks.running import Site, site
 from benchmarks.scenario import Case, Options, Sample, Scenario
@@ -50,10 +51,12 @@ def measure(server: Server, case: Case, options: Options) -> Sample:
         place.conn.execute("DELETE FROM queueworker.job")
         cluster.create([secret("db", server.url(place.database))])
         cluster.create(body for name in names for body in queue_worker(name, "db"))
-        with running_operator(cluster), cluster.watched():
+        judging = judged(cluster, [place.conn])
+        with judging as verdict, running_operator(cluster), cluster.watched():
             await_idle(place, len(names))
             bursts = [(place, name, name) for name in names]
-            return time_bursts(cluster, bursts, seconds)
+            sample = time_bursts(cluster, bursts, seconds)
+        return {**sample, **verdict.figures()}
 
 
 def await_idle(place: Site, count: int) -> None:

@@ -53,7 +53,8 @@ def story(
         if key in targets
     ]
     known = [write for write in writes if write.target in bounds]
-    return Story(**({"writes": known, "decisions": decisions, "bounds": bounds} | more))
+    told: dict[str, Any] = {"writes": known, "decisions": decisions, "bounds": bounds}
+    return Story(**(told | more))
 
 
 def broken(told: Story) -> list[Broken]:
