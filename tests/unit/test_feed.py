@@ -45,6 +45,15 @@ def test_a_late_deletion_does_not_hide_the_object_made_anew() -> None:
     assert deployment.uid == "new"
 
 
+def test_a_late_deletion_does_not_end_the_pod_of_the_same_name() -> None:
+    events = (("ADDED", body("old", 1)), ("ADDED", body("new", 3)), ("DELETED", body("old", 2)))
+
+    _, cache = fed("pod", *events)
+
+    assert list(cache.uids_of_pods()) == [PLACE]
+    assert [pod.uid for pod in cache.gone_since(0)] == ["old"]
+
+
 def test_a_late_change_of_the_old_object_does_not_replace_the_new_one() -> None:
     events = (("ADDED", body("old", 1)), ("ADDED", body("new", 3)), ("MODIFIED", body("old", 2)))
 

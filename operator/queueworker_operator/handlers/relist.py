@@ -6,14 +6,14 @@ finds them, and says in one line what is missing when the operator starts.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from queueworker_operator.errors import ObjectMissing, OperatorError
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.kube import Client, api
 from queueworker_operator.kube.api import Watched
-from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.cache import ClusterCache, Key
 from queueworker_operator.target.cache import key_of as place_of
 
 logger = logging.getLogger(__name__)
@@ -86,8 +86,8 @@ class Relisting:
         for kind in Watched:
             before = self._known(kind)
             listed = {place_of(body) async for body in self._list(kind, api.list_metadata)}
-            for place in before - listed:
-                self._drop(kind, place)
+            for place in before.keys() - listed:
+                self._drop(kind, place, before[place])
 
     async def run(self) -> None:
         """List again when there is reason to, until cancelled."""
@@ -114,14 +114,16 @@ class Relisting:
             except ObjectMissing as exc:
                 raise ObjectMissing(NO_KIND) from exc
 
-    def _known(self, kind: Watched) -> set[tuple[str, str]]:
+    def _known(self, kind: Watched) -> Mapping[Key, str]:
+        """Name what is known, each with its UID."""
         match kind:
             case Watched.QUEUE_WORKERS:
-                return {(name.split("/")[0], name.split("/")[1]) for name in self._roster.names()}
+                members = self._roster.members()
+                return {(key.split("/")[0], key.split("/")[1]): known.uid for key, known in members}
             case Watched.DEPLOYMENTS:
-                return set(self._cache.keys_of_deployments())
+                return self._cache.uids_of_deployments()
             case Watched.PODS:
-                return set(self._cache.keys_of_pods())
+                return self._cache.uids_of_pods()
 
     def _put(self, kind: Watched, body: dict[str, Any]) -> None:
         match kind:
@@ -133,12 +135,13 @@ class Relisting:
             case Watched.PODS:
                 self._cache.put_pod(body)
 
-    def _drop(self, kind: Watched, place: tuple[str, str]) -> None:
+    def _drop(self, kind: Watched, place: Key, uid: str) -> None:
+        """Forget what was not listed, but not what was made anew meanwhile: it has another UID."""
         match kind:
             case Watched.QUEUE_WORKERS:
-                if self._roster.drop("/".join(place)):
+                if self._roster.drop("/".join(place), uid):
                     self._wake()
             case Watched.DEPLOYMENTS:
-                self._cache.drop_deployment(place)
+                self._cache.drop_deployment(place, uid)
             case Watched.PODS:
-                self._cache.drop_pod(place)
+                self._cache.drop_pod(place, uid)

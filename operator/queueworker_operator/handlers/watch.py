@@ -71,7 +71,7 @@ class Feed:
         body = event["object"]
         self._relisting.saw(event["type"])
         if is_deletion(event):
-            self._cache.drop_pod(place_of(body))
+            self._cache.drop_pod(place_of(body), uid_of(body))
         else:
             self._cache.put_pod(body, just_created=event["type"] == "ADDED")
 

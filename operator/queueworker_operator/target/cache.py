@@ -113,12 +113,14 @@ class ClusterCache:
         if known is not None and _ended_since(known, pod):
             self._note_gone(pod)
 
-    def drop_pod(self, key: Key) -> None:
-        """Forget a deleted pod; its leases may end."""
-        pod = self._pods.pop(key, None)
-        if pod is not None:
-            self._unlink(pod)
-            self._note_gone(pod)
+    def drop_pod(self, key: Key, uid: str | None = None) -> None:
+        """Forget a deleted pod; its leases may end. One made anew has another `uid` and stays."""
+        pod = self._pods.get(key)
+        if pod is None or uid not in (None, pod.uid):
+            return
+        del self._pods[key]
+        self._unlink(pod)
+        self._note_gone(pod)
 
     def pods_of(self, namespace: str, selector: Collection[Requirement]) -> list[Pod]:
         """List the pods that `selector` matches; an empty selector matches none."""
@@ -141,13 +143,13 @@ class ClusterCache:
         newest_first = takewhile(lambda entry: entry[0] > place, reversed(self._gone))
         return [pod for _, pod in newest_first]
 
-    def keys_of_pods(self) -> Collection[Key]:
-        """Name all cached pods."""
-        return tuple(self._pods)
+    def uids_of_pods(self) -> Mapping[Key, str]:
+        """Name all cached pods, with their UIDs."""
+        return {key: pod.uid for key, pod in self._pods.items()}
 
-    def keys_of_deployments(self) -> Collection[Key]:
-        """Name all cached Deployments."""
-        return tuple(self._deployments)
+    def uids_of_deployments(self) -> Mapping[Key, str]:
+        """Name all cached Deployments, with their UIDs."""
+        return {key: deployment.uid for key, deployment in self._deployments.items()}
 
     def _candidates(self, namespace: str, selector: Collection[Requirement]) -> Iterable[Pod]:
         exact = [self._by_label.get(entry, {}) for entry in exact_labels(namespace, selector)]
