@@ -69,6 +69,16 @@ def born(at: str) -> Any:
     return {**body, "metadata": {**body["metadata"], "creationTimestamp": at}}
 
 
+def signed(**namespaces: str) -> Any:
+    """Give a body whose status the operators of these namespaces wrote last at these times."""
+    body = patient.body()
+    entries = [
+        {"manager": f"queueworker-operator@{name}", "time": at, "subresource": "status"}
+        for name, at in namespaces.items()
+    ]
+    return {**body, "metadata": {**body["metadata"], "managedFields": entries}}
+
+
 def with_ready_pods(count: int) -> Read[Any]:
     return Read({**placed(deployment(replicas=count)), "status": {"readyReplicas": count}})
 
@@ -104,6 +114,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("rivals", {"queue_workers": other()}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"queue_workers": other(**ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"body": born("2026-02-02T00:00:00Z"), "queue_workers": other()}, Level.FAIL, "delete queueworker mail"),
+    ("rivals", {"body": signed(shop="2025-12-31T23:58:00Z", ops="2025-12-31T23:59:00Z")}, Level.FAIL, "helm list --all-namespaces"),
     ("rivals", {"deployment": written_by("argocd-controller")}, Level.WARN, "--show-managed-fields"),
     ("grace", {"deployment": target(env=[{"name": "QUEUEWORKER_GRACE_S", "value": "300"}])}, Level.FAIL, '"terminationGracePeriodSeconds":300'),
     ("grace", {"deployment": target(args=["--grace", "90.5"])}, Level.FAIL, '"terminationGracePeriodSeconds":91'),
@@ -228,6 +239,12 @@ def test_a_dry_run_beside_another_scaler_is_fine() -> None:
     beside = healthy(body=patient.body(mode="DryRun"), scalers=hpa())
 
     assert found("rivals", beside).level is Level.OK
+
+
+def test_the_operator_of_a_release_that_is_gone_is_no_rival() -> None:
+    body = signed(shop="2025-12-31T23:59:00Z", ops="2025-12-31T20:00:00Z")
+
+    assert found("rivals", healthy(body=body)).level is Level.OK
 
 
 def test_nobody_can_read_along_on_a_socket() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Relisting
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.watch import Feed
@@ -22,7 +23,8 @@ def fed(kind: str, *events: tuple[str, dict[str, Any]]) -> tuple[Roster, Cluster
     roster, cache = Roster(), ClusterCache(lambda: 0.0, lambda: 0.0)
     client = Client(Credentials(server="https://127.0.0.1:1"))
     relisting = Relisting(client, roster, cache, namespaces=(None,), wake=lambda: None)
-    feed = Feed(roster, cache, relisting, lambda: None)
+    others = Others("ops", clock=lambda: 0.0, warn=lambda *_: None)
+    feed = Feed(roster, cache, relisting, lambda: None, others)
 
     async def scene() -> None:
         for event_type, known in events:

@@ -18,6 +18,7 @@ from queueworker_operator.handlers import watch
 from queueworker_operator.handlers.dispatch import Dispatcher, NewTarget
 from queueworker_operator.handlers.health import Health
 from queueworker_operator.handlers.loops import Loops, NewLoop
+from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Relisting
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.secrets import Database, Secrets
@@ -47,6 +48,7 @@ class Parts:
     dispatcher: Dispatcher
     statuses: StatusWriter
     relisting: Relisting
+    others: Others
     health: Health
     roster: Roster
     cache: ClusterCache
@@ -135,6 +137,9 @@ def build(settings: Settings, credentials: Credentials, client: Client) -> Parts
         new_target=target_maker(cache, client),
     )
     statuses.on_access_refused = dispatcher.reread_secret
+    own = settings.leader_namespace or credentials.namespace
+    others = Others(own, clock=CLOCK, warn=statuses.warn)
+    statuses.signature = others.signature
     dispatcher.on_settled = metrics.know
     return Parts(
         leader=leader,
@@ -144,6 +149,7 @@ def build(settings: Settings, credentials: Credentials, client: Client) -> Parts
         relisting=Relisting(
             client, roster, cache, namespaces=places(settings, credentials), wake=dispatcher.wake
         ),
+        others=others,
         health=Health(clock=CLOCK, ticked_at_s=loops.ticked_at_s, registry=registry),
         roster=roster,
         cache=cache,
@@ -200,7 +206,9 @@ async def _run(
 ) -> None:
     """Run all tasks until a signal, or until one of them fails."""
     flags = watch.Flags()
-    feed = watch.Feed(parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake)
+    feed = watch.Feed(
+        parts.roster, parts.cache, parts.relisting, parts.dispatcher.wake, parts.others
+    )
     registry = watch.register(feed, credentials)
     forever = [
         asyncio.create_task(part.run(), name=type(part).__name__)

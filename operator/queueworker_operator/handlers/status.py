@@ -86,6 +86,7 @@ class StatusWriter:
         self._events = EventWriter(client, roster, may_write=may_write, clock=clock)
         self._changed = asyncio.Event()
         self.on_access_refused: Callable[[str], None] = lambda _: None
+        self.signature = api.FIELD_MANAGER
 
     async def report(self, key: str, report: Report) -> None:
         """Take one tick's report; write soon if it says something new."""
@@ -115,6 +116,13 @@ class StatusWriter:
         story.generation, story.troubles = generation, troubles
         story.stale = True
         self._changed.set()
+
+    def warn(self, key: str, trouble: Trouble) -> None:
+        """Log a conflict and publish it as an event, though it keeps nobody from acting."""
+        if self._may_write():
+            logger.warning("%s: %s", key, trouble.message)
+            self._events.tell_conflict(key, (trouble,))
+            self._changed.set()
 
     def retain(self, keys: Collection[str]) -> None:
         """Forget all QueueWorkers but `keys`."""
@@ -163,7 +171,7 @@ class StatusWriter:
             return
         try:
             namespace, _, name = key.partition("/")
-            await api.patch_status(self._client, namespace, name, status)
+            await api.patch_status(self._client, (namespace, name), status, self.signature)
         except ObjectMissing:
             return
         except OperatorError as exc:

@@ -8,6 +8,7 @@ from typing import Any
 import kopf
 
 from queueworker_operator.errors import ClusterUnavailable
+from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Relisting
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.kube import Credentials
@@ -30,11 +31,13 @@ class Feed:
         cache: ClusterCache,
         relisting: Relisting,
         wake: Callable[[], None],
+        others: Others,
     ) -> None:
         self._roster = roster
         self._cache = cache
         self._relisting = relisting
         self._wake = wake
+        self._others = others
 
     async def on_queue_worker(self, event: Any, **_: Any) -> None:
         """Take a QueueWorker's event."""
@@ -42,8 +45,10 @@ class Feed:
         self._relisting.saw(event["type"])
         if is_deletion(event):
             changed = self._roster.drop(key_of(body), uid_of(body))
+            self._others.forget(body)
         else:
             changed = self._roster.put(body)
+            self._others.saw(body)
         if changed:
             self._wake()
 

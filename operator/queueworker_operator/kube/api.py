@@ -132,13 +132,15 @@ async def set_deletion_cost(
 
 
 async def patch_status(
-    client: Client, namespace: str, name: str, status: Mapping[str, Any]
+    client: Client, place: tuple[str, str], status: Mapping[str, Any], manager: str
 ) -> None:
-    """Write a QueueWorker's status."""
+    """Write the status of a QueueWorker (namespace, name), signed by `manager`."""
+    namespace, name = place
     path = f"{path_of(Watched.QUEUE_WORKERS, namespace, name)}/status"
     body = {"status": status}
-    what = "queueworkers/status"
-    await client.send(Call(method="PATCH", path=path, verb="patch", what=what, body=body))
+    query, what = {"fieldManager": manager}, "queueworkers/status"
+    call = Call(method="PATCH", path=path, verb="patch", what=what, body=body, query=query)
+    await client.send(call)
 
 
 async def create_event(client: Client, namespace: str, event: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ class ConditionReason(StrEnum):
     DUPLICATE_TARGET = "DuplicateTarget"
     OVERLAPPING_QUEUES = "OverlappingQueues"
     RIVAL_WRITER = "RivalWriter"
+    SECOND_OPERATOR = "SecondOperator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from queueworker_operator.kube.api import FIELD_MANAGER
+from queueworker_operator.kube.signature import signed_at
 from queueworker_operator.plugin.doctor.facts import Body, Facts, NotKnown
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import pods_of
@@ -27,6 +29,7 @@ STUCK = {
 BY_HAND = "kubectl"
 GRACE_OPTION = re.compile(r"--grace[ =](\S+)")
 AMPLE = 3
+LATELY_S = 900.0  # an operator writes each status once in five minutes, if its numbers move
 
 
 def target(facts: Facts) -> Finding:
@@ -83,6 +86,11 @@ def _stuck(pod: Body) -> str:
 def rivals(facts: Facts) -> Finding:
     """Does anybody else set the replicas, or claim the queues?"""
     dry = facts.spec.get("mode") == "DryRun"
+    if len(operators := _operators(facts)) > 1:
+        return fail(
+            f"the operators of {len(operators)} namespaces serve it: {', '.join(operators)}",
+            "helm list --all-namespaces    # uninstall one, or take the namespace out of its watchNamespaces",
+        )
     for scaler in facts.scalers.get():
         if _scales(scaler, facts.target):
             kind, name = scaler["kind"], scaler["metadata"]["name"]
@@ -100,6 +108,13 @@ def rivals(facts: Facts) -> Finding:
             f"{facts.kubectl} get deployment {facts.target} -o yaml --show-managed-fields",
         )
     return fine("nobody else scales the target or serves the queues")
+
+
+def _operators(facts: Facts) -> list[str]:
+    """Name the namespaces of the operators that have written the status lately."""
+    since_s = facts.cluster.now_s - LATELY_S
+    written = signed_at(facts.body).items()
+    return sorted(name for name, at in written if datetime.fromisoformat(at).timestamp() > since_s)
 
 
 def _scales(scaler: Mapping[str, Any], name: str) -> bool:
