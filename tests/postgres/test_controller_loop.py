@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from tests.support.loops import KEY, database_away, enqueue, execute, looping
+from tests.support.loops import KEY, arriving, database_away, enqueue, execute, looping
 from tests.support.targets import Pod, PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
@@ -16,7 +16,7 @@ from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason, 
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import Lags
 from queueworker_operator.lag.postgres import PostgresLag
-from queueworker_operator.report import Fact
+from queueworker_operator.report import Fact, Report
 from queueworker_operator.settings import LoopSettings
 
 pytestmark = pytest.mark.postgres
@@ -887,3 +887,25 @@ def test_jobs_of_a_task_that_the_workers_do_not_know_start_no_pods(dsn: str) -> 
         assert target.writes == []
 
     run(scene())
+
+
+def test_jobs_of_an_unknown_task_that_keep_coming_start_no_pods(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        async with (
+            target.running(1),
+            looping(dsn, [assigned(target, replace(POLICY, min_replicas=1))]) as (_, reports),
+        ):
+            await reports.next()
+            async with arriving(dsn, task="unheard-of"):
+                report = await reports.until(lambda report: unclaimable(report) > 300, timeout_s=60)
+
+        assert target.writes == []
+        assert report.decision is not None
+        assert report.decision.arrival_rate_per_s < 1.0
+
+    run(scene())
+
+
+def unclaimable(report: Report) -> float:
+    return report.sample.unclaimable if report.sample else 0.0

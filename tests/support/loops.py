@@ -117,3 +117,20 @@ async def enqueue(dsn: str, count: int, queue: str = "mail", task: str = "work")
         task,
         count,
     )
+
+
+@asynccontextmanager
+async def arriving(dsn: str, queue: str = "mail", task: str = "work") -> AsyncIterator[None]:
+    """Enqueue 10 ready jobs five times a second until the block ends."""
+
+    async def produce() -> None:
+        while True:
+            await enqueue(dsn, 10, queue, task)
+            await asyncio.sleep(0.2)
+
+    producer = asyncio.create_task(produce())
+    try:
+        yield
+    finally:
+        producer.cancel()
+        await asyncio.gather(producer, return_exceptions=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.samples import AT_S, flow, learned, sample
 
@@ -283,6 +283,69 @@ def test_idle_slots_of_draining_pods_do_not_make_the_backlog_stuck() -> None:
     samples = [sample(5.0 * tick, ready=50, running=10) for tick in range(1, 6)]
 
     assert observed(learned(slots=10), samples, replicas).stuck.jobs == 0.0
+
+
+def unclaimed(known: int, strange: Iterable[int], **fields: float) -> list[Sample]:
+    """Give a sample each 5 s: so many jobs came that start at once, and so many for no worker."""
+    waiting, samples = 0, [sample(**fields)]
+    for tick, jobs in enumerate(strange, 1):
+        waiting += jobs
+        seen = sample(
+            5.0 * tick,
+            enqueued_total=known * tick + waiting,
+            started_total=known * tick,
+            ready=waiting,
+            unclaimable=waiting,
+        )
+        samples.append(replace(seen, **fields))
+    return samples
+
+
+def test_jobs_that_keep_coming_for_no_worker_start_no_pods() -> None:
+    policy, samples = replace(POLICY, min_replicas=1), unclaimed(0, [250] * 60)
+
+    state = observed(State(), samples, policy=policy)
+    decision, _ = decide(policy, state, samples[-1], ONE_POD)
+
+    assert (decision.desired, decision.unclaimable) == (1, 15_000)
+
+
+def test_jobs_that_keep_coming_and_are_stuck_are_no_stream() -> None:
+    samples = [replace(one, unclaimable=0) for one in unclaimed(0, [250] * 60)]
+
+    assert observed(State(), samples[:4]).arrivals.rate_per_s > 5.0
+    assert observed(State(), samples).arrivals.rate_per_s < 1.0
+
+
+@given(st.integers(0, 200), st.lists(st.integers(0, 500), min_size=1, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_a_stream_is_the_same_beside_jobs_for_no_worker(known: int, strange: list[int]) -> None:
+    beside = observed(State(), unclaimed(known, strange))
+    alone = observed(State(), unclaimed(known, [0] * len(strange)))
+
+    assert beside.arrivals == alone.arrivals
+    assert beside.idle == alone.idle
+
+
+def test_jobs_that_a_new_worker_knows_are_backlog_and_no_burst() -> None:
+    samples = unclaimed(20, [100] * 40)
+    state = observed(State(), samples)
+    seen = replace(samples[-1], at_s=AT_S + 205.0, unclaimable=0)
+    after = observe(POLICY, state, seen, ONE_POD)
+
+    assert after.arrivals.rate_per_s <= state.arrivals.rate_per_s
+    assert decide(POLICY, state, samples[-1], ONE_POD)[0].desired == 1
+    assert decide(POLICY, after, seen, ONE_POD)[0].desired > 10
+
+
+def test_a_backlog_whose_task_becomes_unknown_hides_no_stream() -> None:
+    samples = unclaimed(20, [0] * 60, ready=1000)
+    lost = replace(samples[-1], unclaimable=1000)
+    state = observed(State(), samples[:-1], replace(ONE_POD, ready=0))
+
+    after = observe(POLICY, state, lost, ONE_POD)
+
+    assert after.arrivals.ticks[-1] == 20
 
 
 def test_a_sample_that_is_not_newer_or_not_usable_changes_nothing() -> None:

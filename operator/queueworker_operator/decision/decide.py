@@ -11,6 +11,7 @@ from queueworker_operator.decision.estimate import (
     learn_start_up,
     learn_stuck,
     usable,
+    without_left_out,
 )
 from queueworker_operator.decision.evidence import without_ticks
 from queueworker_operator.decision.explain import Verdict, change, explain, seconds
@@ -41,9 +42,8 @@ _BEFORE_BURST_S = 75.0
 def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) -> State:
     """Fold exactly one sample; call it each `OBSERVE_EVERY_S` of sample time.
 
-    A sample that cannot be used, or is not newer, changes nothing. The first one, and the first
-    after the clock or a counter went back, only sets the base of the counters: what happened in
-    between is unknown, not zero.
+    A sample that cannot be used, or is not newer, changes nothing. The first, also after the clock
+    or a counter went back, only sets the counters' base: what came before is unknown, not zero.
     """
     if not usable(sample):
         return state
@@ -55,12 +55,14 @@ def observe(policy: Policy, state: State, sample: Sample, replicas: Replicas) ->
     flow = flow_between(state.last, sample)
     if flow is None:
         return _begin(state, sample, replicas)
+    remembered = _without_stuck(policy, state, sample, replicas)
+    flow = without_left_out(flow, _left_out(sample, remembered) - _left_out(state.last, state))
     start_up = learn_start_up(state.start_up, replicas, sample.at_s)
     regime = _regime(policy, state, start_up)
     rhythm = learn_rhythm(state.rhythm, flow, sample.at_s, state.arrivals.ticks)
     arrivals = _arrivals(state, rhythm, flow, regime)
     learned = replace(
-        _without_stuck(policy, state, sample, replicas),
+        remembered,
         last=sample,
         observations=state.observations + 1,
         arrivals=arrivals,
@@ -138,6 +140,10 @@ def _without_stuck(policy: Policy, state: State, sample: Sample, replicas: Repli
     stuck = learn_stuck(state.stuck, sample, replicas, slots)
     wanted = without_stuck(state.wanted, state.stuck, stuck, replicas.ready * slots)
     return replace(state, stuck=stuck, wanted=wanted)
+
+
+def _left_out(sample: Sample, state: State) -> float:
+    return sample.unclaimable + state.stuck.jobs
 
 
 def _season(state: State, flow: Flow, sample: Sample) -> Season:

@@ -74,6 +74,16 @@ def flow_between(earlier: Sample, later: Sample) -> Flow | None:
     return Flow(elapsed_s=later.at_s - earlier.at_s, **deltas)
 
 
+def without_left_out(flow: Flow, grown: float) -> Flow:
+    """Take out the jobs that joined those that nobody can claim, but none that workers started.
+
+    So a backlog whose task becomes unknown hides no stream that is served.
+    """
+    claimed = max(flow.started - flow.announced, 0.0)
+    left_out = min(max(grown, 0.0), max(flow.unannounced - claimed, 0.0))
+    return replace(flow, claimable=flow.claimable - left_out)
+
+
 def learn_start_up(start_up: StartUp, replicas: Replicas, at_s: float) -> StartUp:
     """Fold the pods that became Ready since the last observation."""
     restarted = replicas.start_up_count < start_up.seen_count
