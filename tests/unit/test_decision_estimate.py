@@ -139,6 +139,7 @@ def test_that_jobs_became_longer_is_believed_of_a_few() -> None:
 
 
 @given(jobs=st.integers(0, 10_000), service_s=st.floats(1e-3, 1e3), known_s=st.floats(1e-3, 1e3))
+@settings(deadline=None)
 def test_to_believe_a_fall_later_never_makes_jobs_shorter(
     jobs: int, service_s: float, known_s: float
 ) -> None:
