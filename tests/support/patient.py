@@ -78,6 +78,7 @@ def worker(**changes: Any) -> WorkerState:
         "started_age_s": 60.0,
         "lease_remaining_s": 12.0,
         "version": "0.1.0",
+        "namespace": "shop",
     }
     return WorkerState(**known | changes)
 

@@ -8,6 +8,7 @@ from queueworker_operator.plugin.doctor import resource_checks as of_resource
 from queueworker_operator.plugin.doctor import target_checks as of_target
 from queueworker_operator.plugin.doctor.facts import Facts, NotKnown
 from queueworker_operator.plugin.doctor.finding import Finding, Level
+from queueworker_operator.plugin.doctor.identity import identity
 
 CHECKS: Mapping[str, Callable[[Facts], Finding]] = {
     "definition": of_resource.definition,
@@ -19,6 +20,7 @@ CHECKS: Mapping[str, Callable[[Facts], Finding]] = {
     "rivals": of_target.rivals,
     "grace": of_target.grace,
     "signals": of_target.signals,
+    "identity": identity,
     "secret": of_database.secret,
     "database": of_database.database,
     "tls": of_database.tls,

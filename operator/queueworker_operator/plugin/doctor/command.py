@@ -38,7 +38,7 @@ def add_to(several: Commands) -> None:
         Help(
             purpose="look for what is wrong, from the definition to the indexes, with remedies",
             about=(
-                "Judge QueueWorkers, their Deployments, the operator and the database by 20 checks. Without "
+                "Judge QueueWorkers, their Deployments, the operator and the database by 21 checks. Without "
                 "names all of the namespace. The exit code is 1 where one says FAIL; what could not be read "
                 "is UNKNOWN."
             ),

@@ -181,7 +181,12 @@ def _longer(facts: Facts, longest_s: float) -> str:
 
 def _patch(facts: Facts, grace_s: int) -> str:
     pod_spec = {"spec": {"terminationGracePeriodSeconds": grace_s}}
-    patch = json.dumps({"spec": {"template": pod_spec}}, separators=(",", ":"))
+    return patched(facts, {"spec": {"template": pod_spec}})
+
+
+def patched(facts: Facts, change: Body) -> str:
+    """Give the command that changes the Deployment."""
+    patch = json.dumps(change, separators=(",", ":"))
     return f"{facts.kubectl} patch deployment {facts.target} -p '{patch}'"
 
 
@@ -189,7 +194,7 @@ def _graces_told(deployment: Body) -> Iterator[float]:
     """Give what the containers are told by --grace and by QUEUEWORKER_GRACE_S, where it is a number."""
     for _, words in _commands(deployment):
         yield from _numbers(GRACE_OPTION.findall(" ".join(words)))
-    for container in _containers(deployment):
+    for container in containers_of(deployment):
         entries = container.get("env") or ()
         yield from _numbers(
             entry.get("value") for entry in entries if entry.get("name") == "QUEUEWORKER_GRACE_S"
@@ -213,12 +218,13 @@ def signals(facts: Facts) -> Finding:
     return fine("no shell stands before the worker")
 
 
-def _containers(deployment: Body) -> Sequence[Body]:
+def containers_of(deployment: Body) -> Sequence[Body]:
+    """Give the containers of its template."""
     template = (deployment.get("spec") or {}).get("template") or {}
     return (template.get("spec") or {}).get("containers") or ()
 
 
 def _commands(deployment: Body) -> Iterator[tuple[str, list[str]]]:
-    for container in _containers(deployment):
+    for container in containers_of(deployment):
         words = [*(container.get("command") or ()), *(container.get("args") or ())]
         yield str(container.get("name", "")), [str(word) for word in words]
