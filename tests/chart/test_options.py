@@ -55,7 +55,7 @@ def test_the_page_about_managed_databases_gives_a_pod_the_providers_certificates
 
 def test_a_scrape_may_be_bounded_and_its_labels_rewritten(everything: list[dict[str, Any]]) -> None:
     [endpoint] = named(everything, "ServiceMonitor")["spec"]["endpoints"]
-    [plain] = named(everything, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    [plain] = named(everything, "PodMonitor", "queueworker")["spec"]["podMetricsEndpoints"]
 
     assert plain == {"port": "http", "path": "/metrics", "interval": "15s", "honorLabels": True}
     assert endpoint == plain | {

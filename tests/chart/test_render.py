@@ -158,7 +158,7 @@ def test_monitors_scrape_the_port_that_the_operator_serves() -> None:
     labels = named(objects, "Deployment", "queueworker")["spec"]["template"]["metadata"]["labels"]
 
     by_service = named(objects, "ServiceMonitor")["spec"]
-    by_pod = named(objects, "PodMonitor")["spec"]
+    by_pod = named(objects, "PodMonitor", "queueworker")["spec"]
 
     assert by_service["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"] == "http"
     assert by_pod["podMetricsEndpoints"][0]["path"] == "/metrics"

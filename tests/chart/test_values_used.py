@@ -29,6 +29,7 @@ BASE: dict[str, Any] = {
             "podMonitor",
             "prometheusRule",
             "serviceMonitor",
+            "workerMonitor",
         )
     },
 }
@@ -56,9 +57,10 @@ OTHER: dict[str, Any] = {
     },
     **{
         f"{part}.{name}": [RELABELING]
-        for part in ("serviceMonitor", "podMonitor")
+        for part in ("serviceMonitor", "podMonitor", "workerMonitor")
         for name in ("relabelings", "metricRelabelings")
     },
+    "workerMonitor.selector": {"matchLabels": {"other": "value"}},
     "networkPolicy.ingress.from": [{"podSelector": {}}],
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}],
     "affinity": {"nodeAffinity": {}},

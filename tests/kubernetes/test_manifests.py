@@ -55,10 +55,8 @@ INSTALLS = {
     # without the kinds that only the Prometheus operator defines
     "everything": (
         *("--values", CHART / "ci/everything-values.yaml"),
-        *(
-            "--set",
-            "serviceMonitor.enabled=false,podMonitor.enabled=false,prometheusRule.enabled=false",
-        ),
+        *("--set", "serviceMonitor.enabled=false,podMonitor.enabled=false"),
+        *("--set", "workerMonitor.enabled=false,prometheusRule.enabled=false"),
     ),
 }
 

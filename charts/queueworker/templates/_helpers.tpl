@@ -18,6 +18,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{- /* What the pods of all workers bear, whoever runs them: workerMonitor finds them by it. */ -}}
+{{- define "queueworker.workerLabels" -}}
+queueworker.dev/worker: "true"
+{{- end }}
+
 {{- define "queueworker.labels" -}}
 {{ include "queueworker.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

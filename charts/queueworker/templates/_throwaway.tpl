@@ -139,7 +139,9 @@ spec:
     matchLabels: {{- include "queueworker.throwaway.selector" . | nindent 6 }}
   template:
     metadata:
-      labels: {{- include "queueworker.throwaway.labels" . | nindent 8 }}
+      labels:
+        {{- include "queueworker.throwaway.labels" . | nindent 8 }}
+        {{- include "queueworker.workerLabels" . | nindent 8 }}
     spec:
       {{- include "queueworker.throwaway.pod" . | nindent 6 }}
       automountServiceAccountToken: false
