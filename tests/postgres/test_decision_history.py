@@ -14,6 +14,7 @@ from tests.support.targets import PodTarget
 from queueworker_operator.cli import main
 from queueworker_operator.cli.log import JsonLines
 from queueworker_operator.controller import Assignment
+from queueworker_operator.controller.history import MOST_UNWRITTEN
 from queueworker_operator.controller.record import difference
 from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason
 from queueworker_operator.lag.postgres import PostgresLag, RecordedDecision
@@ -160,5 +161,57 @@ def test_what_is_decided_without_the_database_is_recorded_when_it_is_back(dsn: s
         assert fallback.record["decision"]["reason"] == Reason.FALLBACK.value
         assert fallback.record["decided_ago_s"] > 0.5
         assert [difference(entry.record) for entry in entries] == [None] * len(entries)
+
+    run(scene())
+
+
+def sizes(entries: list[RecordedDecision]) -> list[int]:
+    return [entry.record["asked"] for entry in entries if entry.record["asked"] is not None]
+
+
+def test_reasons_told_in_an_outage_push_no_record_of_a_write_out(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        target.quota = 0
+        await enqueue(dsn, 1)
+        async with looping(dsn, [assigned(target)], settings=OFTEN) as (loop, reports):
+            await reports.next(2)
+            async with database_away(dsn):
+                loop.assign(assigned(target, replace(POLICY, replicas=6)))
+                await reports.until(lambda report: report.written == 6)
+                verdict = loop._ports.history.noted()[-1].verdict
+                for _ in range(3 * MOST_UNWRITTEN):
+                    loop._ports.history.note(KEY, verdict)
+            await reports.until(lambda report: report.sample is not None)
+            await reports.next(3)
+            assert 6 in sizes(await history(dsn))
+
+    run(scene())
+
+
+def test_of_a_queueworker_deleted_in_an_outage_the_records_of_its_writes_stay(dsn: str) -> None:
+    async def scene() -> None:
+        target, stays = PodTarget(dsn, ("mail",)), PodTarget(dsn, ("mail",))
+        target.quota = stays.quota = 0
+        other = replace(assigned(stays), key="default/stays", queues=("stays",))
+        for queue in ("mail", "stays"):
+            await enqueue(dsn, 1, queue)
+        assignments = [assigned(target), other]
+        async with looping(dsn, assignments, settings=OFTEN) as (loop, reports):
+            await reports.next(2)
+            before = len(await history(dsn))
+            async with database_away(dsn):
+                await reports.until(of(Reason.NO_METRICS))
+                loop.assign(assigned(target, replace(POLICY, replicas=6)))
+                await reports.until(lambda report: report.written == 6)
+                loop.forget(KEY)
+                noted = [entry for entry in loop._ports.history.noted() if entry.key == KEY]
+            await reports.until(lambda report: report.sample is not None, other.key)
+            await reports.next(3, other.key)
+            entries = await history(dsn)
+
+        assert [entry.asked for entry in noted] == [6]
+        assert sizes(entries)[-1] == 6
+        assert len(entries) == before + 1
 
     run(scene())

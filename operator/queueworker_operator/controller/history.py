@@ -12,7 +12,8 @@ from queueworker_operator.lag import LagSource
 
 logger = logging.getLogger(__name__)
 
-# Of each QueueWorker, while the database is away: the newest.
+# Of each QueueWorker, while the database is away: the newest that asked for a size, and of the others.
+MOST_ASKED = 200
 MOST_UNWRITTEN = 20
 # Making a record takes a while: between so many, whoever waits has a turn.
 RECORDS_IN_A_ROW = 20
@@ -27,6 +28,11 @@ class Noted:
     verdict: Verdict
     asked: int | None
 
+    @property
+    def is_write(self) -> bool:
+        """Tell whether the target was asked for a size: no reason told may push it out."""
+        return self.asked is not None
+
 
 class History:
     """The records of one database's decisions; those that nothing waits for are noted and written later."""
@@ -34,7 +40,7 @@ class History:
     def __init__(self, source: LagSource, clock: Callable[[], float]) -> None:
         self._source = source
         self._clock = clock
-        self._noted: dict[str, deque[Noted]] = {}
+        self._noted: dict[tuple[str, bool], deque[Noted]] = {}
 
     async def keep(self, key: str, verdict: Verdict, asked: int) -> bool:
         """Record what a target is about to be asked for; tell whether it may be.
@@ -56,8 +62,13 @@ class History:
 
     def note(self, key: str, verdict: Verdict, asked: int | None = None) -> None:
         """Take a decision whose record nothing waits for."""
-        of_key = self._noted.setdefault(key, deque(maxlen=MOST_UNWRITTEN))
-        of_key.append(Noted(key=key, at_s=self._clock(), verdict=verdict, asked=asked))
+        entry = Noted(key=key, at_s=self._clock(), verdict=verdict, asked=asked)
+        most = MOST_ASKED if entry.is_write else MOST_UNWRITTEN
+        self._noted.setdefault((key, entry.is_write), deque(maxlen=most)).append(entry)
+
+    def forget(self, key: str) -> None:
+        """Let go what is noted of a deleted QueueWorker, but for its writes: each has its record."""
+        self._noted.pop((key, False), None)
 
     def noted(self) -> list[Noted]:
         """List what is to be written, oldest first."""
@@ -88,8 +99,9 @@ class History:
                 raise answer
 
     def _drop(self, entry: Noted) -> None:
-        of_key = self._noted.get(entry.key, deque())
+        place = (entry.key, entry.is_write)
+        of_key = self._noted.get(place, deque())
         if entry in of_key:  # else newer ones have pushed it out meanwhile
             of_key.remove(entry)
         if not of_key:
-            self._noted.pop(entry.key, None)
+            self._noted.pop(place, None)

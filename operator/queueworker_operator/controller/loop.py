@@ -70,7 +70,7 @@ class DatabaseLoop:
         if watch is not None and watch.assignment.target is assignment.target:
             watch.take(assignment)
         else:
-            self.forget(assignment.key)
+            self._leave(assignment.key)
             self._watches[assignment.key] = Watch(
                 assignment=assignment, unread_since_s=self._ports.clock()
             )
@@ -78,6 +78,10 @@ class DatabaseLoop:
 
     def forget(self, key: str) -> None:
         """Stop watching a QueueWorker; its target is left as it is, drains are undone."""
+        self._leave(key)
+        self._ports.history.forget(key)
+
+    def _leave(self, key: str) -> None:
         watch = self._watches.pop(key, None)
         self._ports.metrics.forget(key)
         if watch is not None:
