@@ -31,7 +31,8 @@ def test_late_jobs_and_a_missing_operator_are_told_and_their_end_too(
     workers = install(ONE_SLOT)
     wait_until(workers.ready_pods, within_s=60, what="a worker is ready")
     targets = PodTargets(operator.cluster, tmp_path)
-    with running_prometheus(tmp_path / "prometheus", [targets.scrape()]) as prometheus:
+    namespace = operator.cluster.namespace
+    with running_prometheus(tmp_path / "prometheus", [targets.scrape()], namespace) as prometheus:
         targets.write("app.kubernetes.io/name=queueworker", ONE_SLOT.selector)
         wait_until(lambda: prometheus.healthy("pods") == 2, within_s=30, what="both are scraped")
         wait_until(lambda: not prometheus.alert_names(), within_s=20, what="nothing is amiss")

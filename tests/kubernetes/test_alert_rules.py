@@ -7,8 +7,38 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.chart import CHART
+from tests.support.prometheus import rules_of_the_chart
 
 RULES, TESTS = CHART / "rules/alerts.yaml", Path(__file__).with_name("alert_rules.yaml")
+BESIDE_ANOTHER_RELEASE = {
+    "rule_files": ["alerts.yaml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": 'queueworker_leader{namespace="post"}', "values": "1x5 0x10"},
+            ],
+            "alert_rule_test": [
+                {
+                    "eval_time": at,
+                    "alertname": "QueueWorkerNoLeader",
+                    "exp_alerts": [
+                        {
+                            "exp_labels": {"namespace": "shop", "severity": "critical"},
+                            "exp_annotations": {
+                                "summary": "No replica of the operator leads in namespace shop",
+                                "description": "Nothing is scaled. Workers go on with the replicas"
+                                " that they have.",
+                            },
+                        }
+                    ],
+                }
+                for at in ("3m", "10m")
+            ],
+        }
+    ],
+}
 pytestmark = pytest.mark.system
 
 
@@ -21,6 +51,16 @@ def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProces
 def test_the_alerts_pass_their_rule_tests(tmp_path: Path) -> None:
     shutil.copy(RULES, tmp_path / "alerts.yaml")
     shutil.copy(TESTS, tmp_path / "tests.yaml")
+
+    done = promtool("test", "rules", "tests.yaml", folder=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_release_misses_its_own_operator_and_no_other(tmp_path: Path) -> None:
+    groups = rules_of_the_chart("shop")
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(BESIDE_ANOTHER_RELEASE))
 
     done = promtool("test", "rules", "tests.yaml", folder=tmp_path)
 

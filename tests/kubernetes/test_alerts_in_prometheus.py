@@ -35,7 +35,7 @@ from tests.support.worker_process import probe
 
 NAMESPACE = "alerts"
 PROVOKED = {f"QueueWorker{name}": cause.queue for cause in CAUSES for name in cause.alerts}
-ALL = {rule["alert"] for group in rules_of_the_chart() for rule in group["rules"]}
+ALL = {rule["alert"] for group in rules_of_the_chart(NAMESPACE) for rule in group["rules"]}
 FIRES_WITHIN_S, OVER_WITHIN_S, FILLED_WITHIN_S = 115.0, 60.0, 30.0
 OF_MINUTES = "queueworker_forecast_error_ratio"  # a forecast is held against what came only later
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -63,7 +63,7 @@ def seen(
     with (
         set_stage(server, template, crd, NAMESPACE) as stage,
         judged_by_its_secrets(stage.place, unjudged={"flapping": Unjudged.FLAPPING}) as judge,
-        running_prometheus(folder / "prometheus", scrapes(stage, port)) as prometheus,
+        running_prometheus(folder / "prometheus", scrapes(stage, port), NAMESPACE) as prometheus,
     ):
         with running_operator(judge, kubeconfig, folder / "first.log", port) as operator:
             calm = calm_alerts(prometheus)

@@ -53,9 +53,10 @@ def _nearer(found: re.Match[str]) -> str:
     return f"_seconds) > {bound_s // HASTE if bound_s >= HOUR_S else bound_s}"
 
 
-def rules_of_the_chart() -> list[Body]:
-    """Give the groups of the PrometheusRule that helm renders."""
-    rule = named(render("--set", "prometheusRule.enabled=true"), "PrometheusRule")
+def rules_of_the_chart(namespace: str) -> list[Body]:
+    """Give the groups of the PrometheusRule that helm renders for a release in the namespace."""
+    objects = render("--namespace", namespace, "--set", "prometheusRule.enabled=true")
+    rule = named(objects, "PrometheusRule")
     groups: list[Body] = rule["spec"]["groups"]
     return groups
 
@@ -109,8 +110,10 @@ class PrometheusMissing(Exception):
 
 
 @contextlib.contextmanager
-def running_prometheus(folder: Path, scrapes: Sequence[Body]) -> Iterator[Prometheus]:
-    """Run a server on the chart's rules, made faster, until the block ends.
+def running_prometheus(
+    folder: Path, scrapes: Sequence[Body], namespace: str
+) -> Iterator[Prometheus]:
+    """Run a server on the rules of a release in the namespace, made faster, until the block ends.
 
     Raises:
         PrometheusMissing: it is not installed.
@@ -118,7 +121,8 @@ def running_prometheus(folder: Path, scrapes: Sequence[Body]) -> Iterator[Promet
     if shutil.which("prometheus") is None:
         raise PrometheusMissing("prometheus is not on PATH: run hack/packages prometheus")
     folder.mkdir()
-    (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": hastened(rules_of_the_chart())}))
+    groups = hastened(rules_of_the_chart(namespace))
+    (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": groups}))
     pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"}
     config = {"global": pace, "rule_files": ["alerts.yaml"], "scrape_configs": list(scrapes)}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
