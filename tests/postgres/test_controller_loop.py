@@ -907,5 +907,37 @@ def test_jobs_of_an_unknown_task_that_keep_coming_start_no_pods(dsn: str) -> Non
     run(scene())
 
 
+def test_a_paused_queue_that_receives_jobs_has_no_replica_before_its_resume(dsn: str) -> None:
+    async def scene() -> None:
+        target = PodTarget(dsn, ("mail",))
+        await enqueue(dsn, 10)
+        await execute(dsn, "SELECT queueworker.queue_pause('mail', true)")
+        async with target.running(), arriving(dsn):
+            async with looping(dsn, [assigned(target)]) as (_, reports):
+                paused = await reports.until(lambda report: unannounced(report) > 0)
+                await enqueue(dsn, 300)
+                last = await reports.next(8)
+            async with looping(dsn, [assigned(target)]) as (_, reports):
+                await reports.next(3)
+                again = {unannounced(report) for report in reports.by_key[KEY] if report.sample}
+                writes = list(target.writes)
+                await execute(dsn, "SELECT queueworker.queue_pause('mail', false)")
+                resumed = await reports.until(lambda report: report.written is not None)
+
+        assert writes == []
+        assert {unannounced(paused), unannounced(last)} == again
+        assert resumed.sample is not None
+        assert resumed.decision is not None
+        assert resumed.sample.ready > 300
+        assert resumed.sample.announced_total >= 300
+        assert resumed.decision.arrival_rate_per_s < 1.0
+
+    run(scene())
+
+
+def unannounced(report: Report) -> float:
+    return report.sample.unannounced_total if report.sample else 0.0
+
+
 def unclaimable(report: Report) -> float:
     return report.sample.unclaimable if report.sample else 0.0

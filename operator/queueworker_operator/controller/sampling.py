@@ -45,7 +45,9 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
     if lags:
         watch.row_due_at_s = float("-inf")
         watch.unknown = watch.unknown.refresh(lags)
-        sample = pool(lags, watch.assignment.policy.start_within_s, watch.unknown)
+        watch.pauses = watch.pauses.refresh(lags)
+        promise_s = watch.assignment.policy.start_within_s
+        sample = pool(lags, promise_s, watch.unknown, watch.pauses)
         return Sampled(sample=sample, lags=lags, facts=facts)
     if replicas:
         held = counted(replicas, "replica is", "replicas are")

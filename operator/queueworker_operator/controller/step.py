@@ -36,6 +36,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
         watch.stand_by()
     await end_leases(ports, watch)
     replicas = watch.replicas(ports.clock())
+    may_go_on = reading.trouble is None and await restored(ports, watch)
     found = sampled(watch, reading, 0 if replicas is None else replicas.current)
     if found.sample is not None:
         watch.sampled_at_s = reading.read_at_s
@@ -43,7 +44,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
     verdict, written = None, None
     if replicas is None:
         found.facts[Fact.TARGET_MISSING] = "the target does not exist: check spec.scaleTargetRef"
-    elif found.sample is not None and not await restored(ports, watch):
+    elif found.sample is not None and not may_go_on:
         found.facts[Fact.RESTORING] = "the state of the last run could not be read yet"
     else:
         verdict = decided(ports, watch, found, replicas)
@@ -62,7 +63,7 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
 
 
 async def restored(ports: Ports, watch: Watch) -> bool:
-    """Take over what the last controller learned; until that was answered nothing moves."""
+    """Take over what the last controller learned, then sample; until it answered nothing moves."""
     if watch.restored:
         return True
     key = watch.assignment.key

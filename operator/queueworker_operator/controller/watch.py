@@ -6,9 +6,11 @@ from typing import Any
 
 from queueworker_operator.controller.advice import ForecastScore
 from queueworker_operator.controller.scale_in import ScaleIn
+from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.minutes import Following
 from queueworker_operator.decision.model import Floor, PodId, Policy, Reason, Replicas
 from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.lag.pauses import NO_PAUSES, Counted, Pauses
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
 from queueworker_operator.report import Fact
 from queueworker_operator.target import Target
@@ -73,6 +75,7 @@ class Watch:
     observed_at_s: float | None = None
     forecasts: ForecastScore = field(default_factory=ForecastScore)
     unknown: Unknown = NONE_UNKNOWN
+    pauses: Pauses = NO_PAUSES
     sampled_at_s: float | None = None
     unread_since_s: float | None = None
     row_due_at_s: float | None = None
@@ -172,6 +175,7 @@ class Watch:
             "state": to_record(self.state),
             "observed_at_s": self.observed_at_s,
             "unknown": [[queue, task, at] for (queue, task), at in self.unknown.tasks.items()],
+            "pauses": {queue: encode(counted) for queue, counted in self.pauses.queues.items()},
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
@@ -186,8 +190,10 @@ class Watch:
             state = from_record(record["state"])
             observed_at_s = record["observed_at_s"]
             tasks = {(str(q), str(t)): float(at) for q, t, at in record["unknown"]}
+            pauses = {str(q): decode(Counted, c) for q, c in record.get("pauses", {}).items()}
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"damaged: {exc!r}") from exc
         self.state = state
         self.observed_at_s = None if observed_at_s is None else float(observed_at_s)
         self.unknown = Unknown(tasks=tasks)
+        self.pauses = Pauses(queues=pauses)

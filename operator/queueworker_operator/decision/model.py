@@ -135,8 +135,9 @@ class Sample:
 
     `at_s` is the database's clock (epoch seconds). `ready` counts ready jobs that no handler has
     started, claimed ones included; `unclaimable` of them are for no worker. `enqueued_total` jobs
-    became ready, `announced_total` of them had been scheduled: no forecast needs them. `due_5s`
-    are scheduled jobs falling due in the next 5-second buckets. `slots_per_pod` None: no live worker.
+    became ready, `announced_total` of them had been scheduled or waited for a queue's resume: no
+    forecast needs them. `due_5s` are scheduled jobs falling due in the next 5-second buckets.
+    `slots_per_pod` None: no live worker.
     `claimable_age_s` is that of the oldest job in the queues without unclaimable ones.
     Source: `queueworker.queue_lag`.
     """

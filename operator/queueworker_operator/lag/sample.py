@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from queueworker_operator.decision.model import Sample
 from queueworker_operator.lag import QueueLag
+from queueworker_operator.lag.pauses import NO_PAUSES, Pauses
 
 FIRST_EDGE_S = 0.01
 EDGES_PER_DOUBLING = 2
@@ -45,13 +46,19 @@ class Unknown:
 NONE_UNKNOWN = Unknown(tasks={})
 
 
-def pool(lags: Sequence[QueueLag], start_within_s: float, unknown: Unknown) -> Sample:
+def pool(
+    lags: Sequence[QueueLag],
+    start_within_s: float,
+    unknown: Unknown,
+    pauses: Pauses = NO_PAUSES,
+) -> Sample:
     """Pool the queues that one Deployment serves: jobs add up, its workers are counted once.
 
     Promoted jobs (due ones and retries) are arrivals too, and counted apart as announced. Jobs
-    of paused queues start nowhere: they are no backlog. Jobs of `unknown` tasks are counted in
-    `ready` and in `unclaimable`.
+    of paused queues start nowhere: they are no backlog, and what `pauses` holds has not arrived.
+    Jobs of `unknown` tasks are counted in `ready` and in `unclaimable`.
     """
+    counted = [pauses.counted(lag) for lag in lags]
     open_lags = [lag for lag in lags if not lag.paused]
     claimable = [lag for lag in open_lags if not unclaimable(lag, unknown)]
     widest = max(lags, key=lambda lag: lag.workers)
@@ -60,8 +67,8 @@ def pool(lags: Sequence[QueueLag], start_within_s: float, unknown: Unknown) -> S
         ready=sum(lag.ready for lag in open_lags),
         oldest_age_s=oldest_age_s(open_lags),
         running=sum(lag.running for lag in lags),
-        enqueued_total=sum(lag.enqueued_total + lag.promoted_total for lag in lags),
-        announced_total=sum(lag.promoted_total for lag in lags),
+        enqueued_total=sum(counters.arrived for counters in counted),
+        announced_total=sum(counters.announced for counters in counted),
         finished_total=sum(lag.succeeded_total + lag.failed_total for lag in lags),
         busy_slot_seconds_total=sum(lag.busy_slot_seconds_total for lag in lags),
         service_count=sum(lag.service_count for lag in lags),
