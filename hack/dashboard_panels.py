@@ -150,22 +150,22 @@ QUEUE = (
     ),
 )
 
+# A pod that two monitors scrape counts once.
+OF_PODS = (
+    "max by (namespace, queueworker, direction, reason, pod, instance)"
+    " (rate(queueworker_decisions_total[$__rate_interval]))"
+)
 OPERATOR = (
     Panel(
         title="Leader",
-        text="1 while a replica may write; exactly one should.",
-        lines=(("{{pod}}", "queueworker_leader"),),
+        text="1 while a replica may write; exactly one of a release should.",
+        lines=(("{{namespace}} {{pod}}", "max by (namespace, pod) (queueworker_leader)"),),
     ),
     Panel(
         title="Decisions",
         text="Changes of replicas or of the reason, a second.",
         unit="ops",
-        lines=(
-            (
-                "{{direction}} {{reason}}",
-                "sum by (direction, reason) (rate(queueworker_decisions_total[$__rate_interval]))",
-            ),
-        ),
+        lines=(("{{direction}} {{reason}}", f"sum by (direction, reason) ({OF_PODS})"),),
     ),
     Panel(
         title="Age of the last reading",
@@ -186,7 +186,12 @@ OPERATOR = (
         title="Readings that failed",
         text="Databases that did not answer, or gave something that is no number.",
         unit="ops",
-        lines=(("{{pod}}", "rate(queueworker_metric_read_failures_total[$__rate_interval])"),),
+        lines=(
+            (
+                "{{namespace}} {{pod}}",
+                per_s("metric_read_failures_total", "by (namespace, pod)", ""),
+            ),
+        ),
     ),
     Panel(
         title="Time to decide",

@@ -11,7 +11,7 @@ from queueworker import metrics as worker_metrics
 from queueworker_operator.metrics import Metrics
 
 # What a scrape adds, by the target; `le` is of a histogram's buckets.
-OF_TARGETS = {"namespace", "pod"}
+OF_TARGETS = {"namespace", "pod", "instance"}
 EXPRESSIONS = sorted(
     {alert["expr"] for alert in ALERTS} | {e for path in DASHBOARDS for e in expressions(path)}
 )
