@@ -4,12 +4,13 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import pytest
 from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.controller.record import Verdict, replay, to_json
-from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.decide import decide, observe, weigh
 from queueworker_operator.decision.model import (
     Decision,
     Fallback,
@@ -19,7 +20,7 @@ from queueworker_operator.decision.model import (
     Replicas,
     Sample,
 )
-from queueworker_operator.decision.state import Arrivals, Idle, StartUp, State, Stuck
+from queueworker_operator.decision.state import Arrivals, Evidence, Idle, StartUp, State, Stuck
 
 POLICY = Policy(max_replicas=60)
 TIGHT = Policy(start_within_s=5.0, max_replicas=60)
@@ -497,3 +498,52 @@ def test_pods_that_are_not_needed_any_more_go_together() -> None:
     assert current == 1
     assert 2 <= len(changes) <= 5
     assert all((later - earlier) % 15 == 0 for earlier, later in pairwise(changes))
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "jobs", "more", "fields"),
+    [
+        ((10.0, 5.0), 302, 1, {}),
+        ((10.0, 5.0), 302, 1, {"evidence": Evidence(ticks=((100.0, 500.0, 60.0),))}),
+        ((10.0, 5.0), 302, 0, {"evidence": Evidence(ticks=((100.0, 500.0, 65.0),))}),
+        ((10.0, 5.0), 302, 0, {"tight": True}),
+        ((10.0, 5.0), 500, 0, {}),
+        ((10.0, 9.5), 308, 0, {}),
+        ((14.0, 5.0), 302, 0, {}),
+        ((), 262, 0, {}),
+    ],
+)
+def test_a_third_step_out_in_a_row_takes_one_pod_more(
+    ages_s: tuple[float, ...], jobs: int, more: int, fields: dict[str, Any]
+) -> None:
+    state = learned(rate_per_s=10.0, service_s=10.0, **fields)
+    there = Replicas(current=10 + len(ages_s), ready=10, starting_ages_s=ages_s)
+    seen = sample(ready=jobs, oldest_age_s=9.0, running=100)
+
+    plan = weigh(POLICY, state, seen, there).plan
+    decision = decided(POLICY, state, seen, there)
+
+    assert plan.enough > there.current
+    assert decision.desired == plan.enough + more
+
+
+def test_the_last_pod_that_is_allowed_is_no_limit_while_it_is_enough() -> None:
+    state = learned(rate_per_s=10.0, service_s=10.0)
+    there = Replicas(current=12, ready=10, starting_ages_s=(10.0, 5.0))
+    seen = sample(ready=302, oldest_age_s=9.0, running=100)
+    enough = weigh(POLICY, state, seen, there).plan.enough
+
+    decision = decided(replace(POLICY, max_replicas=enough), state, seen, there)
+
+    assert (decision.desired, decision.reason) == (enough, Reason.BACKLOG)
+
+
+def test_a_small_step_that_gathers_climbs_only_when_it_is_taken() -> None:
+    state = learned(rate_per_s=10.0, service_s=10.0)
+    there = Replicas(current=12, ready=10, starting_ages_s=(10.0, 5.0))
+    seen = sample(1.0, ready=302, oldest_age_s=9.0, running=100)
+
+    verdict = weigh(POLICY, state, seen, there)
+
+    assert verdict.plan.enough == 13
+    assert (verdict.desired, verdict.restrained.climbing) == (12, False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.samples import AT_S, learned, sample
 
 from queueworker_operator.decision.codec import decode, encode
-from queueworker_operator.decision.decide import decide, observe
+from queueworker_operator.decision.decide import decide, observe, weigh
 from queueworker_operator.decision.model import (
     Decision,
     Mode,
@@ -204,6 +204,21 @@ def test_a_slower_first_start_up_never_sends_the_last_pod_away_sooner(
         return decide(Policy(), state, sample(), Replicas(current=1, ready=1))[0].desired
 
     assert pods(mean_s) <= pods(mean_s + slower_s)
+
+
+@given(histories(), samples(), replicas_seen)
+@settings(deadline=None)
+def test_no_more_than_one_pod_is_added_beyond_what_is_planned(
+    history: tuple[Policy, State], seen: Sample, replicas: Replicas
+) -> None:
+    policy, state = history
+
+    verdict = weigh(policy, state, replace(seen, at_s=now_of(state)), replicas)
+
+    planned = verdict.plan.enough + verdict.outlook.overdue
+    climbing = verdict.restrained.climbing
+    assert verdict.restrained.replicas <= max(replicas.current, planned + climbing)
+    assert not climbing or (not state.tight and planned > replicas.current)
 
 
 @given(histories(), replicas_seen, st.lists(counts, min_size=1, max_size=6))

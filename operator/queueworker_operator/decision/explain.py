@@ -61,7 +61,7 @@ def reason_of(verdict: Verdict) -> Reason:
     limits = {
         Reason.PODS_NOT_STARTING: restrained.refused > 0 or (stalled and not _grows(verdict)),
         Reason.SATURATED: restrained.saturated and verdict.desired == restrained.replicas,
-        Reason.MAX_REPLICAS: restrained.replicas > policy.max_replicas
+        Reason.MAX_REPLICAS: restrained.replicas - restrained.climbing > policy.max_replicas
         or (verdict.plan.limited and verdict.desired >= policy.max_replicas),
         Reason.SCHEDULE: _is_scheduled(verdict),
         Reason.MIN_REPLICAS: verdict.plan.enough <= policy.min_replicas and _grows(verdict),

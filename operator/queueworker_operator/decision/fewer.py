@@ -66,6 +66,8 @@ def _kept(verdict: Verdict, pods: int, *, missed: bool) -> Iterator[str]:
         recent = max(then_s for then_s, wanted in restrained.wanted if wanted > pods)
         ago = seconds(outlook.at_s - recent)
         yield f"more were wanted {ago} ago, a need is remembered {seconds(hold_s(outlook))}"
+    elif restrained.climbing:
+        yield "pods were added twice just now, and one more is taken while that goes on"
 
 
 def _is_new(verdict: Verdict) -> bool:

@@ -18,6 +18,9 @@ _WANTED_APART_S = OBSERVE_EVERY_S / 2
 _REPLACED_SHARE = 0.25
 _STALL_PATIENCE_S = 600.0
 _STEP_BETWEEN_SHARE = 0.25
+_CLIMB_S = 2.5 * OBSERVE_EVERY_S
+_CLIMB_APART_S = 1.0
+_FULL_S = 60.0
 OBSERVATIONS_BEFORE_SCALE_IN = 12
 
 Wanted = tuple[tuple[float, float], ...]
@@ -28,6 +31,7 @@ class Restrained:
     """The replicas after all restraint, and what of it was at work.
 
     `held` pods are the most that were wanted within the hold. `refused` pods were wanted while none starts; `rollout` is True when one kept pods alive.
+    `climbing`: one pod more than planned for is taken, as the steps out do not end.
     `wish` is what would be asked for without the guard's cap, which is `saturated` when it binds.
     """
 
@@ -37,6 +41,7 @@ class Restrained:
     held: int
     refused: int
     rollout: bool
+    climbing: bool
     wish: int
     saturated: bool
 
@@ -79,6 +84,8 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
     since_s = outlook.at_s if wish < 1 else _forgotten_s(state, outlook) - hold_s(outlook)
     held = max((int(pods) for then_s, pods in wanted if then_s >= since_s), default=wish)
     step = _step(outlook, plan, held, spares, replicas.current)
+    climbing = step == replicas.current + 1 and _is_climbing(outlook, state, replicas)
+    step += climbing
     step = _gathered(step, state, outlook.at_s, replicas.current)
     stalled_since_s = _stalled_since_s(outlook, state, replicas)
     allowed = step
@@ -94,6 +101,7 @@ def restrain(outlook: Outlook, plan: Plan, state: State, replicas: Replicas) -> 
         held=held,
         refused=step - allowed,
         rollout=replicas.rollout and number > capped,
+        climbing=climbing and step > replicas.current,
         wish=allowed,
         saturated=number == capped < allowed,
     )
@@ -106,6 +114,19 @@ def _step(outlook: Outlook, plan: Plan, held: int, spares: int, current: int) ->
     if not outlook.overdue and plan.enough > current:
         return plan.enough
     return min(held, current)
+
+
+def _is_climbing(outlook: Outlook, state: State, replicas: Replicas) -> bool:
+    """Tell whether pods were added twice just now: the need grows on, pod by pod.
+
+    Not where a promise is shorter than a start-up: spare slots are there beforehand. Nor where
+    all slots have long been full: whether more pods help at all is not known then.
+    """
+    if outlook.regime.hold_s or sum(tick.seconds for tick in state.evidence.series) > _FULL_S:
+        return False
+    ages_s = [age_s for age_s in replicas.starting_ages_s if age_s < _CLIMB_S]
+    apart_s = max(ages_s, default=0.0) - min(ages_s, default=0.0)
+    return apart_s >= _CLIMB_APART_S
 
 
 def _forgotten_s(state: State, outlook: Outlook) -> float:

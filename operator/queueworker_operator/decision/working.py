@@ -166,6 +166,8 @@ def _bounds(verdict: Verdict) -> Iterator[Bound]:
     yield Bound(name="keep", pods=str(plan.keep), why=f"fewest of those there, by {stricter}")
     why = f"most wanted in the last {seconds(hold_s(outlook))}: so long a need is remembered"
     yield Bound(name="hold", pods=str(restrained.held), why=why)
+    if restrained.climbing:
+        yield Bound(name="climb", pods="+1", why="pods were added twice just now, more will be")
     if restrained.refused:
         why = f"no pod becomes ready; {counted(restrained.refused, 'pod')} more wanted"
         yield Bound(name="stalled", pods=f"<= {restrained.wish}", why=why)
