@@ -96,7 +96,7 @@ class Relisting:
             try:
                 async with asyncio.timeout(pause_s):
                     await self._listed_anew.wait()
-                    await asyncio.sleep(SETTLE_S)
+                    await self._all_told()
             except TimeoutError:
                 logger.debug("time to compare the caches with the cluster")
             pause_s = EVERY_S
@@ -105,6 +105,12 @@ class Relisting:
                 await self.prune()
             except OperatorError as exc:
                 logger.warning("the caches are not compared with the cluster: %s", exc)
+
+    async def _all_told(self) -> None:
+        """Wait until kopf has told all that it listed: thousands of objects take it minutes."""
+        while self._listed_anew.is_set():
+            self._listed_anew.clear()
+            await asyncio.sleep(SETTLE_S)
 
     async def _list(self, kind: Watched, listing: Listing) -> AsyncIterator[dict[str, Any]]:
         for namespace in self._namespaces:

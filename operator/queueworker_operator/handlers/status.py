@@ -32,6 +32,7 @@ WARN_AGAIN_S = 300.0
 # Numbers that moved are so old at most while the bucket lasts: with ten QueueWorkers that move, or fewer.
 FRESH_S = 10.0
 RETRY_S = 2.0
+AT_ONCE = 8
 CHANGES_PER_S, CHANGES_AT_ONCE = 10.0, 50.0
 # The first status of a QueueWorker: thousands that come at once are told within minutes.
 FIRSTS_PER_S, FIRSTS_AT_ONCE = 50.0, 50.0
@@ -146,10 +147,11 @@ class StatusWriter:
         due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
         due.sort(key=lambda key: self._stories[key].written_at_s)
         stale = [key for key in due if self._stories[key].stale]
-        for number, key in enumerate(stale):
-            await self._write(key, self._bucket_of(key))
-            if number % LOOKS == 0:
-                await asyncio.sleep(0)
+        for first in range(0, len(stale), AT_ONCE):
+            if self._firsts.is_empty and self._changes.is_empty:
+                break
+            some = stale[first : first + AT_ONCE]
+            await asyncio.gather(*(self._write(key, self._bucket_of(key)) for key in some))
         old = [key for key in due if key in self._stories and not self._stories[key].stale]
         for key in old[:LOOKS]:
             await self._write(key, self._refreshes)
