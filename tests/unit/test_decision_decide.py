@@ -337,6 +337,23 @@ def test_a_tight_promise_keeps_spare_slots() -> None:
     assert more.reason is Reason.FORECAST
 
 
+@pytest.mark.parametrize(
+    ("newest", "tight", "desired"),
+    [((121.0, 144.0), True, 3), ((121.0, 144.0), False, 1), ((10.0, 1000.0), True, 1)],
+)
+def test_a_jump_that_lasts_for_two_ticks_is_provided_for_when_tight(
+    newest: tuple[float, float], tight: bool, desired: int
+) -> None:
+    arrivals = Arrivals(rate_per_s=8.0, ticks=(*(40.0,) * 58, *newest))
+    state = learned(tight=tight, arrivals=arrivals)
+
+    decision = decided(
+        TIGHT if tight else POLICY, state, sample(running=10), Replicas(current=2, ready=2)
+    )
+
+    assert decision.desired == desired
+
+
 def test_too_few_free_slots_are_named_when_no_deadline_is_missed() -> None:
     state = learned(rate_per_s=19.7, service_s=1.0, tight=True)
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support.samples import AT_S, flow, learned, sample
 
 from queueworker_operator.decision.decide import decide, observe
-from queueworker_operator.decision.estimate import Flow, learn_service
+from queueworker_operator.decision.estimate import Flow, learn_service, proven_per_s
 from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
 from queueworker_operator.decision.outlook import deadline_s
 from queueworker_operator.decision.regime import BUFFERED, TIGHT
-from queueworker_operator.decision.state import StartUp, State, Stuck
+from queueworker_operator.decision.state import Arrivals, StartUp, State, Stuck
 
 POLICY = Policy(max_replicas=60)
 ONE_POD = Replicas(current=1, ready=1)
@@ -66,6 +66,22 @@ def test_a_sudden_rise_is_followed_at_once_when_the_promise_is_tight() -> None:
     state = observed(known, ticks([300] * 6)[1:], policy=policy)
 
     assert state.arrivals.rate_per_s > 40.0
+
+
+@pytest.mark.parametrize(
+    ("ticks", "least", "most"),
+    [
+        ((5.0, 5.0, 100.0, 121.0), 18.0, 18.0),
+        ((5.0, 5.0, 5.0, 1000.0), 0.0, 1.0),
+        ((5.0, 1000.0, 5.0), 0.0, 1.0),
+        ((1000.0,), 0.0, 0.0),
+        ((), 0.0, 0.0),
+    ],
+)
+def test_two_loud_ticks_prove_a_rate_and_a_lump_does_not(
+    ticks: tuple[float, ...], least: float, most: float
+) -> None:
+    assert least <= proven_per_s(Arrivals(ticks=ticks)) <= most
 
 
 def test_a_missed_observation_does_not_change_the_rate() -> None:

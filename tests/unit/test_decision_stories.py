@@ -183,6 +183,24 @@ def test_a_stream_that_grows_sixfold_is_followed_before_jobs_are_late() -> None:
     assert pod_seconds(outcome) <= 1.25 * work_pod_s(scenario)
 
 
+def test_a_stream_that_jumps_is_followed_in_two_steps_where_the_promise_is_tight() -> None:
+    draw = exponential(1.5)
+    scenario = Scenario(
+        policy=Policy(start_within_s=5.0, min_replicas=1, max_replicas=60),
+        arrivals=(*poisson(2.0, 0.0, 600.0, draw), *poisson(25.0, 600.0, 720.0, draw)),
+        lasts_s=760.0,
+        slots=4,
+        start_up_s=lambda rng: rng.uniform(13.0, 19.0),
+    )
+
+    outcome = simulate(scenario)
+
+    outwards = [change for change in outcome.changes if 600 < change.at_s < 720 and change.decision.desired > change.decision.current]  # fmt: skip
+    assert len(outwards) <= 2
+    assert outwards[-1].at_s <= 611
+    assert outcome.late_percent <= 20.0
+
+
 def test_regular_single_jobs_leave_the_queue_at_zero_most_of_the_time() -> None:
     rng = random.Random(11)
     scenario = Scenario(

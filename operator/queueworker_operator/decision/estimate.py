@@ -179,6 +179,12 @@ def learn_arrivals(arrivals: Arrivals, flow: Flow, regime: Regime) -> Arrivals:
     )
 
 
+def proven_per_s(arrivals: Arrivals) -> float:
+    """Give the rate that two ticks prove: the quieter, less its deviation; a lump proves none."""
+    fewest = min((0.0, *arrivals.ticks)[-2:])
+    return (fewest - math.sqrt(fewest)) / OBSERVE_EVERY_S
+
+
 def _dispersion(ticks: tuple[float, ...]) -> float:
     arrived = sum(ticks)
     if len(ticks) < _TICKS_FOR_DISPERSION or arrived <= 0:

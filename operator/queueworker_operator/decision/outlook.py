@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from queueworker_operator.decision.demand import Announced, Demand
+from queueworker_operator.decision.estimate import proven_per_s
 from queueworker_operator.decision.model import Objective, Policy, Replicas, Sample
 from queueworker_operator.decision.regime import (
     BUFFERED,
@@ -186,10 +187,11 @@ def claimable_of(state: State, sample: Sample) -> tuple[float, float]:
 
 
 def _forecast_per_s(state: State, at_s: float, lead_s: float) -> float:
-    """Extend the trend by one lead time, downwards to a half at most; hourly patterns only add."""
+    """Extend the trend by one lead time, downwards to a half at most; the rest only adds."""
     rate_per_s, change_per_s = state.arrivals.rate_per_s, state.arrivals.slope_per_s2 * lead_s
     seasonal_per_s = expected_per_s(state.season, at_s, at_s + lead_s)
-    return max(rate_per_s + change_per_s, rate_per_s / 2, seasonal_per_s)
+    lasting_per_s = proven_per_s(state.arrivals) if state.tight else 0.0
+    return max(rate_per_s + change_per_s, rate_per_s / 2, seasonal_per_s, lasting_per_s)
 
 
 def _load_per_s(forecast_per_s: float, unfinished: float, service_s: float, out_s: float) -> float:
