@@ -216,4 +216,9 @@ OPERATOR = (
             ("renewal", quantile(0.99, "lease_renew_seconds", "namespace", "")),
         ),
     ),
+    Panel(
+        title="Versions",
+        text="Of the operators that are scraped.",
+        lines=(("{{namespace}} {{version}}", "queueworker_build_info"),),
+    ),
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the two Grafana dashboards of the chart from one list of panels.
+"""Write the two Grafana dashboards of the chart from lists of panels.
 
 hack/dashboards.py            write charts/queueworker/dashboards/{queue,operator}.json
 hack/dashboards.py --check    write nothing; exit 1 and name the dashboards that are not up to date
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard_panels import OPERATOR, QUEUE, Panel
+from worker_panels import WORKERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "charts" / "queueworker" / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -93,7 +94,7 @@ def dashboards() -> dict[Path, str]:
     )
     return {
         FOLDER / "queue.json": dashboard(
-            "queue", "QueueWorker: queues and workers", QUEUE, [namespace, worker]
+            "queue", "QueueWorker: queues and workers", (*QUEUE, *WORKERS), [namespace, worker]
         ),
         FOLDER / "operator.json": dashboard("operator", "QueueWorker: operator", OPERATOR, []),
     }
