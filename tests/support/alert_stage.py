@@ -199,7 +199,7 @@ class Cause:
 
 
 CAUSES = (
-    Cause(provoke=a_transaction_stays_open, queue="", alerts=("TableBloat",)),
+    Cause(provoke=a_transaction_stays_open, queue="", alerts=("TransactionTooOld",)),
     Cause(provoke=the_database_is_away, queue="away", alerts=("MetricsStale",)),
     Cause(
         provoke=jobs_are_late,
