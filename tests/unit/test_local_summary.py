@@ -1,5 +1,6 @@
 """The summary counts every job by the ledger, and the picture shows the run."""
 
+import asyncio
 import io
 from dataclasses import replace
 from xml.etree import ElementTree as ET
@@ -7,13 +8,16 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from tests.support.samples import sample
 
+from queueworker_operator.decision.model import Policy
 from queueworker_operator.local.ending import print_summary, subline
 from queueworker_operator.local.history import History, Point, ScaleEvent
 from queueworker_operator.local.plot import draw
 from queueworker_operator.local.replay import Run
 from queueworker_operator.local.summary import Cost, Summary, account_of, to_json
 from queueworker_operator.local.view import PlainView, Progress, sparkline
+from queueworker_operator.report import Report
 
 EVENT = ScaleEvent(at_s=1, name="mail", before=0, after=3, reason="Backlog", message="0->3: [20]")
 ENQUEUED = {1: 100.0, 2: 100.0, 3: 100.0, 4: 100.0}
@@ -112,6 +116,15 @@ def test_workers_that_are_not_ready_are_told_apart() -> None:
     assert "workers 6 of 6 (0 ready)  late -" in shown(desired=6, running=6)
     assert "workers 6 of 6  late" in shown(desired=6, running=6, ready=6)
     assert "workers 6 of 2  late" in shown(desired=2, running=6, ready=2)  # four drain
+
+
+def test_jobs_that_fell_due_are_shown_once_among_the_arrivals() -> None:
+    history = History({}, lambda: 0.0, lambda _: None)
+    for seen in (sample(), sample(2.0, enqueued_total=20, announced_total=10)):
+        asyncio.run(history.report("shop/mail", Report(policy=Policy(), generation=1, sample=seen)))
+        history.record()
+
+    assert history.points[-1].arrivals_per_s == 10.0
 
 
 @given(

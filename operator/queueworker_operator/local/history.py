@@ -167,7 +167,7 @@ class History:
         if not samples:
             return 0.0
         at_s = max(sample.at_s for sample in samples)
-        total = sum(sample.enqueued_total + sample.announced_total for sample in samples)
+        total = sum(sample.enqueued_total for sample in samples)
         if self._arrived is None:
             self._arrived = (at_s, total)
             return 0.0
