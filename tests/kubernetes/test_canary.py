@@ -202,7 +202,7 @@ def test_nothing_that_holds_an_address_shows_it_when_it_is_printed(place: Place,
     credentials = find_credentials({"KUBECONFIG": str(place.server.kubeconfig)})
     held = [
         Database(dsn, dsn),
-        Reading(due_s=0, values={"dsn": dsn}),
+        Reading(due_s=0, read_at_s=0, values={"dsn": dsn}),
         PostgresLag(dsn, dsn, settings),
         connection.Database(dsn, settings),
         Access(credentials=credentials, namespace="mail", dsn=dsn),
