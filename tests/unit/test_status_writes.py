@@ -13,7 +13,7 @@ from tests.support.mail import queue_worker
 from tests.support.samples import sample
 
 from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas
-from queueworker_operator.handlers.events import EVENT_LASTS_S
+from queueworker_operator.handlers.events import EVENT_LASTS_S, EVENTS_AT_ONCE, EVENTS_PER_S
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.status import (
     CHANGES_AT_ONCE,
@@ -228,5 +228,19 @@ def test_who_leads_no_more_publishes_nothing_and_who_leads_again_nothing_of_long
             await place.pass_time(1)
 
             assert place.events[3:] == ["q19"]
+
+    run(scene())
+
+
+def test_events_by_the_thousand_keep_no_status_waiting() -> None:
+    async def scene() -> None:
+        async with operated(100) as place:
+            for at in range(10):
+                for name in place.names:
+                    await place.change(name, 2 + at, written=2 + at)
+                await place.pass_time(1)
+
+            assert len(place.events) <= EVENTS_AT_ONCE + EVENTS_PER_S * 10 + 1
+            assert {name for _, name, _ in place.writes} == set(place.names)
 
     run(scene())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from queueworker_operator.errors import OperatorError
+from queueworker_operator.handlers.bucket import Bucket
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.kube import Client, api
 from queueworker_operator.report import Report
@@ -16,6 +17,7 @@ from queueworker_operator.resource import Condition, Trouble, decision_event, tr
 logger = logging.getLogger(__name__)
 
 MOST_EVENTS = 1000
+EVENTS_PER_S, EVENTS_AT_ONCE = 10.0, 50.0
 # An event that could not be published for so long (a standby's, above all) tells of the past.
 EVENT_LASTS_S = 60.0
 
@@ -42,6 +44,7 @@ class EventWriter:
         self._roster = roster
         self._may_write = may_write
         self._clock = clock
+        self._bucket = Bucket(clock, rate_per_s=EVENTS_PER_S, burst=EVENTS_AT_ONCE)
         self._events: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=MOST_EVENTS)
 
     def tell_decision(self, key: str, report: Report) -> None:
@@ -60,10 +63,17 @@ class EventWriter:
                 self._events.append((self._clock(), member.spec.namespace, event))
 
     async def publish(self) -> None:
-        """Publish what is fresh, while this process leads; what the API server refuses is lost."""
+        """Publish what is fresh, while this process leads; what the API server refuses is lost.
+
+        A few at a time: when thousands have something to tell, their statuses do not wait for it.
+        """
         while self._events and self._may_write():
-            told_at_s, namespace, event = self._events.popleft()
-            if self._clock() - told_at_s > EVENT_LASTS_S:
+            told_at_s, namespace, event = self._events[0]
+            is_fresh = self._clock() - told_at_s <= EVENT_LASTS_S
+            if is_fresh and not self._bucket.take():
+                return
+            self._events.popleft()
+            if not is_fresh:
                 continue
             try:
                 await api.create_event(self._client, namespace, event)
