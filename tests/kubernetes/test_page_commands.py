@@ -96,7 +96,9 @@ def test_the_commands_of_the_page_about_installing_work(cluster: ApiServer, tmp_
     page = "docs/howto/install.md"
     for name in ("charts", "examples", "crds"):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "images.yaml").write_text(block_of(page, "migrate: {image:").text)
+    (tmp_path / "images.yaml").write_text(
+        block_of(page, "YOUR-REGISTRY/queueworker-operator}").text
+    )
     (tmp_path / "bin").mkdir()
     shell = Shell(cluster, tmp_path / "bin", tmp_path)
 

@@ -160,7 +160,7 @@ def test_a_role_that_may_only_count_dead_letters_is_told_what_to_grant(
         conn.execute("DROP ROLE of_dead")
 
     line = capsys.readouterr().err
-    assert "mail has 1 dead letters" in line
+    assert "mail has 1 dead letter," in line
     assert "grant queueworker_reader" in line
     assert CANARY not in line
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, pod, queue_worker
 
+from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Listing, Relisting
 from queueworker_operator.handlers.roster import Roster
 from queueworker_operator.handlers.watch import Feed
@@ -57,7 +58,8 @@ def known(place: Place, *, made_anew: bool) -> dict[Watched, list[Any]]:
             relisting = Slow(
                 client, roster, cache, namespaces=(place.namespace,), wake=lambda: None
             )
-            feed = Feed(roster, cache, relisting, lambda: None)
+            others = Others(place.namespace, clock=time.monotonic, warn=lambda *_: None)
+            feed = Feed(roster, cache, relisting, lambda: None, others)
 
             async def listed(kind: Watched) -> None:
                 if made_anew:
