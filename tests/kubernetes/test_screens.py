@@ -101,6 +101,18 @@ def test_a_screen_is_what_the_command_shows(
     assert CANARY not in text
 
 
+@pytest.mark.parametrize(
+    "command", ["status mail", "why mail", "why mail --decision last --replay"]
+)
+def test_a_narrow_terminal_is_not_overrun(
+    command: str, place: Place, mail_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = shown(f"COLUMNS=44 kubectl queueworker {command}", place, mail_dsn, capsys)
+
+    assert code == 0
+    assert max(map(len, text.splitlines())) <= 44, text
+
+
 def test_the_screens_of_all_that_is_promised_are_there() -> None:
     words = {block.title.partition("queueworker ")[2].split()[0] for block in SCREENS}
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from queueworker_operator.cli.dsn import dsn_of
 from queueworker_operator.cli.key import add_key, key_of
 from queueworker_operator.cli.output import add_output, print_document
-from queueworker_operator.cli.worked import document_of, text_of, wrapped
+from queueworker_operator.cli.screen import console, text_width
+from queueworker_operator.cli.worked import WIDTH, document_of, text_of, wrapped
 from queueworker_operator.controller.record import difference
 from queueworker_operator.decision.codec import InvalidRecord
 from queueworker_operator.errors import InvalidSettings
@@ -24,6 +26,8 @@ PURPOSE = "show why a QueueWorker has the replicas it has"
 MOST = 300
 LAST = "last"
 SAME = "same"
+LONG = 200
+IN_ONE_LINE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,23 +161,48 @@ def documents(
 
 def show(lines: Sequence[Line], *, replayed: bool) -> None:
     """Print a table; wide enough for a message also where there is no terminal."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("ID", "TIME", "REPLICAS", "REASON"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("MESSAGE", overflow="fold")
-    if replayed:
-        table.add_column("REPLAY", overflow="fold")
-    for line in lines:
-        cells = [str(line.id), line.time, replicas_of(line), line.reason, line.message]
-        table.add_row(*cells, *([line.again or ""] if replayed else []))
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=200)
-    console.print(table)
+    headings = ["ID", "TIME", "REPLICAS", "REASON", "MESSAGE", *(["REPLAY"] if replayed else [])]
+    rows = [cells_of(line, replayed=replayed) for line in lines]
+    screen = console()
+    if not screen.is_terminal:
+        screen = Console(markup=False, highlight=False, width=LONG)
+    if screen.width < WIDTH:
+        show_folded([headings, *rows], screen)
+    else:
+        screen.print(table_of(headings, rows))
     if replayed:
         same = sum(line.again == SAME for line in lines)
         all_of_them = counted(len(lines), "decision replays", "decisions replay")
-        print(f"{same} of {all_of_them} to the same, bit for bit")
+        print(wrapped(f"{same} of {all_of_them} to the same, bit for bit", width=text_width()))
+
+
+def table_of(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Give the decisions as a table whose texts alone break."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings[:IN_ONE_LINE]:
+        table.add_column(heading, no_wrap=True)
+    for heading in headings[IN_ONE_LINE:]:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show_folded(rows: Sequence[Sequence[str]], screen: Console) -> None:
+    """Print each row with its texts under the short cells: beside them is no room."""
+    widths = [max(len(row[column]) for row in rows) for column in range(IN_ONE_LINE)]
+    for number, row in enumerate(rows):
+        short = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        lines = [wrapped(short.rstrip(), "", 4, text_width())]
+        lines += [wrapped(text, "    ", width=text_width()) for text in row[IN_ONE_LINE:]]
+        style = "" if number else "bold"
+        screen.print(Text("\n".join(lines), style), soft_wrap=True)
+
+
+def cells_of(line: Line, *, replayed: bool) -> list[str]:
+    """Write one decision: the short cells, then its texts."""
+    cells = [str(line.id), line.time, replicas_of(line), line.reason, line.message]
+    return [*cells, *([line.again or ""] if replayed else [])]
 
 
 def replicas_of(line: Line) -> str:
@@ -186,8 +215,10 @@ def show_one(key: str, entry: RecordedDecision, line: Line) -> None:
     asked = (
         "nothing was written" if line.asked is None else f"the target was asked for {line.asked}"
     )
-    print(wrapped(f"{key}, decision {line.id} of {line.time}: {line.reason}; {asked}"))
-    print(text_of(entry.record, line.message))
+    width = text_width()
+    head = f"{key}, decision {line.id} of {line.time}: {line.reason}; {asked}"
+    print(wrapped(head, width=width))
+    print(text_of(entry.record, line.message, width))
     if line.again is not None:
         exact = ", bit for bit" if line.again == SAME else ""
-        print(f"\n{wrapped(f'Replay: {line.again}{exact}')}")
+        print(f"\n{wrapped(f'Replay: {line.again}{exact}', width=width)}")

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
+from queueworker_operator.cli.screen import console
 from queueworker_operator.errors import GrantMissing, InvalidSettings
 from queueworker_operator.lag.letters import DeadLetter, dead_letters
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.plugin.access import Access, dsn_of, find, plain, reachable_errors
 from queueworker_operator.plugin.command import Commands, Help, add_command
-from queueworker_operator.plugin.draw import console
 from queueworker_operator.plugin.tree import age
 from queueworker_operator.resource import parse
 from queueworker_operator.text import counted, printable

@@ -1,6 +1,6 @@
 """PURE: a tree for a terminal. Colour repeats what the words say; each line breaks where it must."""
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
@@ -9,11 +9,6 @@ from queueworker_operator.plugin.tree import Branch, Leaf, Load, PodState, age
 MOST_MARKS = 20
 STYLES = {PodState.READY: "green", PodState.STARTING: "yellow", PodState.ENDING: "magenta"}
 LIVE = 3.0  # renewals come each few seconds: less than this is a lease that is about to end
-
-
-def console() -> Console:
-    """Give a terminal, or plain text of 80 columns (COLUMNS) where there is none."""
-    return Console(markup=False, highlight=False)
 
 
 def forest_of(branches: list[Branch]) -> RenderableType:

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
+from queueworker_operator.cli.screen import console
 from queueworker_operator.errors import OperatorError
 from queueworker_operator.plugin.access import Access, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
-from queueworker_operator.plugin.draw import console, forest_of
+from queueworker_operator.plugin.draw import forest_of
 from queueworker_operator.plugin.looking import Looking
 from queueworker_operator.plugin.tree import Branch
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from queueworker_operator.cli.output import print_document
+from queueworker_operator.cli.screen import text_width
 from queueworker_operator.plugin.access import Access, find, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.summary import summary
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print how a QueueWorker does."""
     body = asyncio.run(_body(Access.of(arguments), plain(arguments.name)))
     if arguments.output == "table":
-        print("\n".join(summary(body, time.time())))
+        print("\n".join(summary(body, time.time(), text_width())))
     else:
         print_document(body.get("status") or {}, arguments.output)
     return 0

@@ -10,12 +10,12 @@ from textwrap import wrap
 from rich.text import Text
 
 from queueworker_operator.cli.output import print_document
+from queueworker_operator.cli.screen import NARROWEST, console
 from queueworker_operator.plugin.access import Access, bodies_of, plain
 from queueworker_operator.plugin.command import Commands, Help, add_command
 from queueworker_operator.plugin.doctor.checks import examine
 from queueworker_operator.plugin.doctor.finding import Finding, Level
 from queueworker_operator.plugin.doctor.gather import cluster_facts, facts_of, neighbours_of
-from queueworker_operator.plugin.draw import console
 from queueworker_operator.text import counted
 
 Findings = tuple[Finding, ...]
@@ -26,7 +26,6 @@ STYLES = {
     Level.UNKNOWN: "magenta",
 }
 LEVEL_WIDTH, CHECK_WIDTH = 9, 14
-NARROWEST = 40
 
 
 def add_to(several: Commands) -> None:
