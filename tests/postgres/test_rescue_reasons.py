@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import psycopg
@@ -12,7 +14,7 @@ from tests.support.loops import KEY, enqueue, looping
 from tests.support.postgres import Connection
 from tests.support.targets import PodTarget
 
-from queueworker.schema import migrate, migrations
+from queueworker.schema import migrate, migrate_beside_work, migrations
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Policy
 from queueworker_operator.metrics import Metrics
@@ -158,6 +160,7 @@ def test_no_count_falls_while_the_schema_changes_and_what_was_before_stays_witho
                     read.append(number(conn))
                 except psycopg.Error as error:
                     failed.append(error)
+                    return
 
     async def lost(pods: list[str]) -> int:
         async with engine(empty_dsn) as e:
@@ -170,23 +173,32 @@ def test_no_count_falls_while_the_schema_changes_and_what_was_before_stays_witho
     with psycopg.connect(empty_dsn, autocommit=True) as conn:
         migrate(conn, files_=migrations()[:BEFORE])
         asyncio.run(lost(["mail-0", "mail-1"]))
-        reader = threading.Thread(target=work)
-        reader.start()
-        wait_for(read, 20)
-        migrate(conn)
-        wait_for(read, len(read) + 20)
-        at_once = conn.execute(BY_REASON).fetchone()
-        # The claim of a worker that was lost before.
-        conn.execute(END_LEASE, (["mail-0"],))
-        asyncio.run(lost(["mail-2", "mail-3"]))
-        wait_for(read, len(read) + 20)
-        stop.set()
-        reader.join()
+        with going_on(work, stop):
+            wait_for(read, 20)
+            migrate_beside_work(conn)
+            wait_for(read, len(read) + 20)
+            at_once = conn.execute(BY_REASON).fetchone()
+            # The claim of a worker that was lost before.
+            conn.execute(END_LEASE, (["mail-0"],))
+            asyncio.run(lost(["mail-2", "mail-3"]))
+            wait_for(read, len(read) + 20)
         later = conn.execute(BY_REASON).fetchone()
 
     assert failed == []
     assert all(before <= after for before, after in pairwise(read))
     assert (at_once, later) == ((5, 0), (7, 6))
+
+
+@contextmanager
+def going_on(work: Callable[[], None], stop: threading.Event) -> Iterator[None]:
+    """Do some work in a thread until the block ends, however it does."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def number(conn: Connection) -> int:

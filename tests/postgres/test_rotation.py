@@ -94,7 +94,7 @@ def test_wake_ups_come_back_where_a_box_on_the_way_takes_packets_and_passes_none
             await source.read(["mail"])
             assert await source.wait(5.0, above=Wake.ROUTINE) is Wake.URGENT  # the LISTEN
             proxy.hush()
-            assert await source.wait(8.0, above=Wake.ROUTINE) is Wake.URGENT  # a new one
+            assert await source.wait(25.0, above=Wake.ROUTINE) is Wake.URGENT  # a new one
         finally:
             await source.close()
 
