@@ -13,7 +13,7 @@ from tests.support.chart import CHART, CI_VALUES, ROOT, HelmFailed, render
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-FREE_FORM = {"affinity", "podSecurityContext", "securityContext"}
+FREE_FORM = {"workerMonitor.selector", "affinity", "podSecurityContext", "securityContext"}
 
 REFUSED = [
     ("bogus=1", "additional properties 'bogus' not allowed"),
