@@ -17,7 +17,9 @@ WORKERS = (
         title="Runs that ended, by the workers' own count",
         text="By outcome; jobs that were given back or cancelled, too. Jobs in and out has the database's count.",
         unit="ops",
-        lines=(("{{queue}} {{outcome}}", total_per_s("jobs_total", BY_QUEUE[:-1] + ", outcome)")),),
+        lines=(
+            ("{{queue}} {{outcome}}", total_per_s("jobs_total", "by (namespace, queue, outcome)")),
+        ),
     ),
     Panel(
         title="Claims in vain and results refused",

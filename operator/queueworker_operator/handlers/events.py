@@ -52,7 +52,7 @@ class EventWriter:
         member = self._roster.get(key)
         if member is not None and member.spec is not None and report.decision is not None:
             event = decision_event(member.spec, report.decision, utc_now(), _suffix())
-            self._events.append((self._clock(), member.spec.namespace, event))
+            self._tell(member.spec.namespace, event)
 
     def tell_conflict(self, key: str, troubles: tuple[Trouble, ...]) -> None:
         """Take for whom the operator stands back."""
@@ -60,7 +60,10 @@ class EventWriter:
         for trouble in troubles:
             if trouble.condition is Condition.CONFLICTED and member and member.spec:
                 event = trouble_event(member.spec, trouble, utc_now(), _suffix())
-                self._events.append((self._clock(), member.spec.namespace, event))
+                self._tell(member.spec.namespace, event)
+
+    def _tell(self, namespace: str, event: dict[str, Any]) -> None:
+        self._events.append((self._clock(), namespace, event))
 
     async def publish(self) -> None:
         """Publish what is fresh, while this process leads; what the API server refuses is lost.
