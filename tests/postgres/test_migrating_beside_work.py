@@ -9,22 +9,34 @@ from dataclasses import replace
 import psycopg
 import pytest
 from tests.support.postgres import Connection
+from tests.support.waiting import wait_until
 
 from queueworker.errors import LockTimeout
-from queueworker.schema import MigrationReport, latest_version, migrate_beside_work, migrations
+from queueworker.schema import (
+    Migration,
+    MigrationReport,
+    latest_version,
+    migrate_beside_work,
+    migrations,
+)
 
 pytestmark = pytest.mark.postgres
 
 MOMENT_S = 3.0
-NEWER = [
-    *migrations(),
-    replace(
-        migrations()[-1],
-        version=latest_version() + 1,
-        name="9999_newer",
-        text="ALTER TABLE queueworker.worker ADD COLUMN newer int",
-    ),
-]
+
+
+def newer(text: str) -> list[Migration]:
+    last = migrations()[-1]
+    return [*migrations(), replace(last, version=last.version + 1, name="9999_newer", text=text)]
+
+
+NEWER = newer("ALTER TABLE queueworker.worker ADD COLUMN newer int")
+# Takes one table long before the other.
+SLOW = newer("""
+    ALTER TABLE queueworker.claim ADD COLUMN newer int;
+    SELECT pg_sleep(0.7);
+    ALTER TABLE queueworker.stat ADD COLUMN newer int;
+""")
 
 
 @contextmanager
@@ -55,6 +67,35 @@ def test_beside_a_dump_workers_renew_and_the_migration_comes_after_it(dsn: str) 
 
     assert slowest_s < MOMENT_S
     assert [report.applied for report in reports] == [("9999_newer",)]
+
+
+def test_a_session_that_takes_the_tables_the_other_way_round_is_never_ended_for_it(
+    dsn: str, conn: Connection
+) -> None:
+    reports: list[MigrationReport] = []
+
+    def run() -> None:
+        with psycopg.connect(dsn, autocommit=True) as migrator:
+            reports.append(migrate_beside_work(migrator, files_=SLOW))
+
+    migrating = threading.Thread(target=run)
+    with psycopg.connect(dsn) as reader:
+        reader.execute("SELECT FROM queueworker.stat")
+        migrating.start()
+        wait_until(lambda: is_locked(conn, "claim"), what="a lock on the claims", every_s=0.02)
+        reader.execute("SELECT FROM queueworker.claim")  # raised DeadlockDetected
+    migrating.join(timeout=30)
+
+    assert [report.applied for report in reports] == [("9999_newer",)]
+
+
+def is_locked(conn: Connection, table: str) -> bool:
+    row = conn.execute(
+        """SELECT FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'
+        AND relation = %s::regclass""",
+        (f"queueworker.{table}",),
+    ).fetchone()
+    return row is not None
 
 
 def test_a_migration_that_never_gets_its_table_names_who_holds_it_and_changes_nothing(

@@ -18,6 +18,7 @@ from queueworker.errors import (
     SchemaMismatch,
     UnsupportedDatabase,
 )
+from queueworker.schema.tables import lock_changed_tables
 from queueworker.statements import statement
 from queueworker.translation import translated
 
@@ -112,6 +113,7 @@ def migrate(
                 _create_roles(conn, cursor)
             _become_owner(cursor)
             pending = _pending(cursor, wanted)
+            lock_changed_tables(cursor, [migration.text for migration in pending])
             for migration in pending:
                 _apply(cursor, migration)
             cursor.execute(statement("migration_forget_transactions"))
