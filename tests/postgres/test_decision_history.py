@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from tests.support.loops import KEY, database_away, enqueue, looping
+from tests.support.loops import KEY, Reports, database_away, enqueue, looping
 from tests.support.targets import PodTarget
 
 from queueworker_operator.cli import main
 from queueworker_operator.cli.log import JsonLines
-from queueworker_operator.controller import Assignment
+from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.controller.history import MOST_UNWRITTEN
 from queueworker_operator.controller.record import difference
 from queueworker_operator.decision.model import Fallback, Mode, Policy, Reason
@@ -34,6 +34,12 @@ def run(scene: Coroutine[object, object, None]) -> None:
 
 def assigned(target: PodTarget, policy: Policy = POLICY) -> Assignment:
     return Assignment(key=KEY, queues=("mail",), policy=policy, target=target, generation=1)
+
+
+async def written(loop: DatabaseLoop, reports: Reports, key: str) -> None:
+    """Wait until each record that was noted is in the database; each report of `key` is a tick."""
+    while loop._ports.history.noted():
+        await reports.next(1, key)
 
 
 async def history(dsn: str) -> list[RecordedDecision]:
@@ -199,6 +205,7 @@ def test_of_a_queueworker_deleted_in_an_outage_the_records_of_its_writes_stay(ds
         assignments = [assigned(target), other]
         async with looping(dsn, assignments, settings=OFTEN) as (loop, reports):
             await reports.next(2)
+            await written(loop, reports, other.key)
             before = len(await history(dsn))
             async with database_away(dsn):
                 await reports.until(of(Reason.NO_METRICS))
@@ -207,7 +214,7 @@ def test_of_a_queueworker_deleted_in_an_outage_the_records_of_its_writes_stay(ds
                 loop.forget(KEY)
                 noted = [entry for entry in loop._ports.history.noted() if entry.key == KEY]
             await reports.until(lambda report: report.sample is not None, other.key)
-            await reports.next(3, other.key)
+            await written(loop, reports, other.key)
             entries = await history(dsn)
 
         assert [entry.asked for entry in noted] == [6]
