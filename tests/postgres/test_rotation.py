@@ -42,44 +42,67 @@ class Noting(PostgresLag):
         return await super().load_state(name)
 
 
-def test_the_loop_of_a_rotated_secret_goes_on_with_what_the_one_before_learned(dsn: str) -> None:
-    notes: list[str] = []
-    reports, registry = Reports(), CollectorRegistry()
-    metrics = Metrics(registry)
-    assignment = Assignment(
-        key=KEY,
-        queues=("mail",),
-        policy=Policy(max_replicas=5, mode=Mode.DRY_RUN),
-        target=PodTarget(dsn, ("mail",)),
-    )
+class Scene:
+    """Loops whose sources note what they do; `mail` is decided at a database."""
 
-    def new_loop(database: Database) -> DatabaseLoop:
+    def __init__(self, dsn: str) -> None:
+        self.notes: list[str] = []
+        self.reports, self.registry = Reports(), CollectorRegistry()
+        self.loops = Loops(self._new_loop)
+        self._dsn, self._metrics = dsn, Metrics(self.registry)
+
+    def _new_loop(self, database: Database) -> DatabaseLoop:
         return DatabaseLoop(
-            Noting(database.dsn, notes),
-            reports,
+            Noting(database.dsn, self.notes),
+            self.reports,
             may_write=lambda: True,
             settings=LoopSettings(),
             wall_clock=time.time,
-            metrics=metrics,
+            metrics=self._metrics,
         )
 
-    async def scene() -> None:
+    def settle(self, key: str, *, application: str) -> None:
+        """Make `key` the only QueueWorker, reached by a connection string of its own."""
+        policy = Policy(max_replicas=5, mode=Mode.DRY_RUN)
+        target = PodTarget(self._dsn, ("mail",))
+        assignment = Assignment(key=key, queues=("mail",), policy=policy, target=target)
+        database = Database(f"{self._dsn} application_name={application}")
+        self.loops.settle({key: (database, assignment)})
+
+
+def test_the_loop_of_a_rotated_secret_goes_on_with_what_the_one_before_learned(dsn: str) -> None:
+    async def play() -> None:
         await enqueue(dsn, 10)
-        loops = Loops(new_loop)
-        loops.settle({KEY: (Database(dsn), assignment)})
-        await reports.next(2)
-        loops.settle({KEY: (Database(f"{dsn} application_name=rotated"), assignment)})
-        await reports.until(lambda _: len(notes) == 3)
-        await reports.next()
+        scene = Scene(dsn)
+        scene.settle(KEY, application="first")
+        await scene.reports.next(2)
+        scene.settle(KEY, application="rotated")
+        await scene.reports.until(lambda _: len(scene.notes) == 3)
+        await scene.reports.next()
         namespace, _, name = KEY.partition("/")
         labels = {"namespace": namespace, "queueworker": name}
-        desired = registry.get_sample_value("queueworker_desired_replicas", labels)
-        await loops.stop()
+        desired = scene.registry.get_sample_value("queueworker_desired_replicas", labels)
+        await scene.loops.stop()
 
-        assert notes[:3] == ["loaded", "saved", "loaded"]
+        assert scene.notes[:3] == ["loaded", "saved", "loaded"]
         assert desired is not None
 
-    asyncio.run(scene())
+    asyncio.run(play())
+
+
+def test_a_loop_waits_for_no_other_queueworkers_loop_that_ends(dsn: str) -> None:
+    async def play() -> None:
+        await enqueue(dsn, 10)
+        scene = Scene(dsn)
+        scene.settle(KEY, application="first")
+        await scene.reports.next(2)
+        scene.settle("default/other", application="second")
+        await scene.reports.next(1, "default/other")
+        await scene.loops.stop()
+
+        assert scene.notes[:3] == ["loaded", "loaded", "saved"]
+
+    asyncio.run(play())
 
 
 def test_wake_ups_come_back_where_a_box_on_the_way_takes_packets_and_passes_none_on(

@@ -35,7 +35,8 @@ class Loops:
     def __init__(self, new_loop: NewLoop) -> None:
         self._new_loop = new_loop
         self._running: dict[Database, Running] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        # Whose size it kept, of each loop that stores what it learned.
+        self._ending: dict[asyncio.Task[None], frozenset[str]] = {}
 
     def settle(self, wanted: Mapping[str, tuple[Database, Assignment]]) -> None:
         """Make the loops keep exactly `wanted`."""
@@ -45,7 +46,8 @@ class Loops:
         for database in set(self._running) - set(by_database):
             self._stop(database)
         for database, assignments in by_database.items():
-            self._feed(self._of(database), assignments)
+            keys = {assignment.key for assignment in assignments}
+            self._feed(self._of(database, keys), assignments)
 
     def ticked_at_s(self) -> list[float]:
         """Give when each loop last ended a tick (monotonic)."""
@@ -57,14 +59,13 @@ class Loops:
             self._stop(database)
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    def _of(self, database: Database) -> Running:
+    def _of(self, database: Database, keys: Collection[str]) -> Running:
         running = self._running.get(database)
         if running is not None and not running.task.done():
             return running
         loop = self._new_loop(database)
-        task = asyncio.create_task(
-            _run_after(tuple(self._ending), loop), name="queueworker-database"
-        )
+        ending = [task for task, of_task in self._ending.items() if not of_task.isdisjoint(keys)]
+        task = asyncio.create_task(_run_after(ending, loop), name="queueworker-database")
         task.add_done_callback(_tell_failure)
         self._running[database] = running = Running(loop=loop, task=task, assignments={})
         return running
@@ -79,14 +80,14 @@ class Loops:
         running.assignments = wanted
 
     def _stop(self, database: Database) -> None:
-        task = self._running.pop(database).task
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-        task.cancel()
+        stopped = self._running.pop(database)
+        self._ending[stopped.task] = frozenset(stopped.assignments)
+        stopped.task.add_done_callback(self._ending.pop)
+        stopped.task.cancel()
 
 
 async def _run_after(ending: Collection[asyncio.Task[None]], loop: DatabaseLoop) -> None:
-    """Run a loop once those before it have stored what they learned: it may be theirs to go on with."""
+    """Run a loop once those that kept the same sizes have stored what they learned: it goes on with it."""
     if ending:
         await asyncio.wait(ending, timeout=HANDOVER_S)
     await loop.run()
