@@ -172,6 +172,7 @@ class Watch:
         """Give what is stored for the next controller."""
         return {
             "format": FORMAT,
+            "queues": list(self.assignment.queues),
             "state": to_record(self.state),
             "observed_at_s": self.observed_at_s,
             "unknown": [[queue, task, at] for (queue, task), at in self.unknown.tasks.items()],
@@ -179,7 +180,9 @@ class Watch:
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Take over what an earlier controller stored.
+        """Take over what an earlier controller stored; the counters of other queues begin anew.
+
+        An older operator's record does not say of which queues it is: it may be of others.
 
         Raises:
             ValueError: it has another format, or is damaged.
@@ -188,12 +191,13 @@ class Watch:
             raise ValueError(f"format {record.get('format')}, not {FORMAT}")
         try:
             state = from_record(record["state"])
+            same_queues = set(record.get("queues", ())) == set(self.assignment.queues)
             observed_at_s = record["observed_at_s"]
             tasks = {(str(q), str(t)): float(at) for q, t, at in record["unknown"]}
             pauses = {str(q): decode(Counted, c) for q, c in record.get("pauses", {}).items()}
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"damaged: {exc!r}") from exc
-        self.state = state
+        self.state = state if same_queues else replace(state, last=None)
         self.observed_at_s = None if observed_at_s is None else float(observed_at_s)
         self.unknown = Unknown(tasks=tasks)
         self.pauses = Pauses(queues=pauses)
