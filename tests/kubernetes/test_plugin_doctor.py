@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tests.support.operator_process import kubeconfig_of_account
 from tests.support.patient import STATUS
 from tests.support.postgres import CANARY, Connection
 
+from queueworker_operator.kube.signature import signature
 from queueworker_operator.plugin import main
 
 Output = pytest.CaptureFixture[str]
@@ -39,24 +40,23 @@ def place(crd: ApiServer, namespace: str, dsn: str) -> Place:
 def operated(place: Place, conn: Connection) -> Place:
     """As an operator, a worker and a producer leave it."""
     conn.execute("SELECT queueworker.ensure_queue('mail')")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "queueworker-operator"},
-        "spec": {
-            "holderIdentity": "operator-1_x",
-            "renewTime": now,
-            "leaseDurationSeconds": 600,
-        },
-    }
-    place.apply(lease)
+    place.apply(lease(datetime.now(UTC)))
     ready = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
     conditions = [{**one, **ready} for one in STATUS["conditions"]]
     place.patch_status(
         "mail", {"observedGeneration": 1, "backlog": STATUS["backlog"], "conditions": conditions}
     )
     return place
+
+
+def lease(renewed: datetime) -> Body:
+    spec = {
+        "holderIdentity": "operator-1_x",
+        "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "leaseDurationSeconds": 600,
+    }
+    meta = {"name": "queueworker-operator"}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
 
 
 def flags(place: Place) -> list[str]:
@@ -148,6 +148,25 @@ def test_what_the_user_may_not_read_is_unknown(
     assert "not allowed to list leases.coordination.k8s.io in the whole cluster (" in in_a_line
     assert "service account" not in in_a_line
     assert "ask who runs the cluster" not in in_a_line
+
+
+def test_the_operator_of_another_team_does_not_stand_for_a_dead_one(
+    operated: Place, capsys: Output
+) -> None:
+    other = Place(server=operated.server, namespace=f"{operated.namespace}-b")
+    operated.server.kubectl("create", "namespace", other.namespace)
+    other.apply(lease(datetime.now(UTC)))
+    operated.apply(lease(datetime.now(UTC) - timedelta(hours=24)))
+    signed = f"--field-manager={signature(operated.namespace)}"
+    patch = json.dumps({"status": {"backlog": {"ready": 4}}})
+    operated.kubectl(
+        "patch", "queueworker", "mail", "--subresource=status", "--type=merge", "-p", patch, signed
+    )
+
+    assert main(["doctor", "mail", "-o", "json", *flags(operated)]) == 1
+
+    found = levels(capsys)
+    assert (found["operator"], found["resource"]) == ("FAIL", "WARN")
 
 
 def test_a_missing_secret_is_a_fault_and_no_unknown(operated: Place, capsys: Output) -> None:

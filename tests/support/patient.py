@@ -41,9 +41,13 @@ def definition(*fields: str) -> Body:
     return {"spec": {"versions": [{"schema": {"openAPIV3Schema": spec}}]}}
 
 
-def lease(renewed: str = "2025-12-31T23:59:58.000000Z", holder: str = "operator-1_x") -> Body:
+def lease(
+    renewed: str = "2025-12-31T23:59:58.000000Z",
+    holder: str = "operator-1_x",
+    namespace: str = "queueworker",
+) -> Body:
     spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
-    return {"metadata": {"namespace": "queueworker"}, "spec": spec}
+    return {"metadata": {"namespace": namespace}, "spec": spec}
 
 
 def server(**changes: Any) -> Read[Server]:

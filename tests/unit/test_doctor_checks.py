@@ -254,6 +254,32 @@ def test_the_operator_of_a_release_that_is_gone_is_no_rival() -> None:
     assert found("rivals", healthy(body=body)).level is Level.OK
 
 
+def test_the_operator_of_another_team_does_not_stand_for_ones_own() -> None:
+    leases = Read([lease(namespace="teamb"), lease("2025-12-31T00:00:00Z", namespace="teama")])
+    theirs = healthy(body=signed(teama="2025-12-31T00:00:00Z"), cluster=cluster(leases=leases))
+
+    finding = found("operator", theirs)
+    assert finding.level is Level.FAIL
+    assert "the Lease in teama; the last renewal was 24h ago" in finding.said
+    assert finding.remedy.startswith("kubectl -n teama logs")
+    assert found("resource", theirs).level is Level.WARN
+    assert "was Ready when an operator last wrote" in found("resource", theirs).said
+
+
+def test_the_operator_that_took_a_queueworker_over_is_the_one_that_counts() -> None:
+    """The first one lives on, for other namespaces."""
+    body = signed(ops="2025-12-31T20:00:00Z", shop="2025-12-31T23:00:00Z")
+    alone = cluster(leases=Read([lease(namespace="ops")]))
+    both = cluster(leases=Read([lease(namespace="ops"), lease(namespace="shop")]))
+
+    gone = found("operator", healthy(body=body, cluster=alone))
+    assert (gone.level, gone.said) == (
+        Level.FAIL,
+        "the operator in shop, which wrote the status, has no Lease now",
+    )
+    assert "in shop, renewed 2s ago" in found("operator", healthy(body=body, cluster=both)).said
+
+
 def test_nobody_can_read_along_on_a_socket() -> None:
     local = healthy(address=tls("prefer", local=True), server=server(encrypted=False))
 

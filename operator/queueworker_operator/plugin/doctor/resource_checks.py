@@ -1,10 +1,14 @@
 """PURE: the definition, the resource, the operator, the promise."""
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from queueworker_operator.errors import InvalidResource
+from queueworker_operator.kube.signature import signed_at
 from queueworker_operator.plugin.doctor.facts import Facts, NotKnown, policy_of
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
 from queueworker_operator.plugin.tree import age, ready_condition
@@ -45,32 +49,70 @@ def resource(facts: Facts) -> Finding:
     if ready["status"] != "True":
         why = f"kubectl queueworker status {facts.name} -n {facts.namespace}"
         return fail(f"not Ready: {ready['reason']}: {ready.get('message', '')}".rstrip(": "), why)
+    if _is_left(facts):
+        return warn("valid, and it was Ready when an operator last wrote its status", OPERATORS)
     return fine("valid, and Ready")
 
 
+def _is_left(facts: Facts) -> bool:
+    """Tell whether nobody keeps the status up to date; where that is not known, another check says so."""
+    with suppress(NotKnown):
+        tenure = _tenure(facts)
+        return tenure is None or not tenure.held
+    return False
+
+
 def operator(facts: Facts) -> Finding:
-    """Does an operator hold its Lease?"""
-    leases = [_renewed(lease) for lease in facts.cluster.leases.get()]
-    if not leases:
+    """Does the operator that wrote the status hold its Lease? Where none did: does any in the cluster?"""
+    tenure = _tenure(facts)
+    if tenure is None:
         return fail("no operator has ever held its Lease in this cluster", OPERATORS)
-    namespace, holder, renewed_s, lasts_s = max(leases, key=lambda lease: lease[2])
-    since_s = facts.cluster.now_s - renewed_s
-    if not holder or since_s > lasts_s + FAR_AHEAD_S:
+    where = f"in {tenure.namespace}"
+    if math.isinf(tenure.since_s):
+        return fail(f"the operator {where}, which wrote the status, has no Lease now", OPERATORS)
+    ago = f"{age(max(0.0, tenure.since_s))} ago"
+    if not tenure.held:
         return fail(
-            f"no operator holds the Lease in {namespace}; the last renewal was {age(max(0.0, since_s))} ago",
-            f"kubectl -n {namespace} logs -l app.kubernetes.io/name=queueworker --tail 20",
+            f"no operator holds the Lease {where}; the last renewal was {ago}",
+            f"kubectl -n {tenure.namespace} logs -l app.kubernetes.io/name=queueworker --tail 20",
         )
-    return fine(f"{holder.partition('_')[0]} in {namespace}, renewed {age(max(0.0, since_s))} ago")
+    return fine(f"{tenure.holder.partition('_')[0]} {where}, renewed {ago}")
 
 
-def _renewed(lease: Mapping[str, Any]) -> tuple[str, str, float, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tenure:
+    """The Lease of an operator; `since_s` is the age of its last renewal: endless where there is none."""
+
+    namespace: str
+    holder: str = ""
+    since_s: float = math.inf
+    lasts_s: float = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether it leads now."""
+        return bool(self.holder) and self.since_s <= self.lasts_s + FAR_AHEAD_S
+
+
+def _tenure(facts: Facts) -> _Tenure | None:
+    """Give the Lease that counts: of who signed the status last, else the newest of all."""
+    tenures = [_tenure_of(lease, facts.cluster.now_s) for lease in facts.cluster.leases.get()]
+    signed = signed_at(facts.body)
+    if signed:
+        last = max(signed, key=signed.__getitem__)
+        own = [tenure for tenure in tenures if tenure.namespace == last]
+        return own[0] if own else _Tenure(namespace=last)
+    return min(tenures, key=lambda tenure: tenure.since_s, default=None)
+
+
+def _tenure_of(lease: Mapping[str, Any], now_s: float) -> _Tenure:
     spec = lease.get("spec") or {}
     at = spec.get("renewTime")
-    return (
-        str(lease["metadata"]["namespace"]),
-        str(spec.get("holderIdentity") or ""),
-        datetime.fromisoformat(at).timestamp() if at else 0.0,
-        float(spec.get("leaseDurationSeconds") or 0),
+    return _Tenure(
+        namespace=str(lease["metadata"]["namespace"]),
+        holder=str(spec.get("holderIdentity") or ""),
+        since_s=now_s - (datetime.fromisoformat(at).timestamp() if at else 0.0),
+        lasts_s=float(spec.get("leaseDurationSeconds") or 0),
     )
 
 
