@@ -99,6 +99,22 @@ def test_what_is_broken_is_exit_1_and_a_command_that_stays_in_one_line(
     assert "\x1b" not in text
 
 
+def test_the_scaled_object_has_to_go_and_not_the_hpa_that_keda_makes_anew(
+    operated: Place, capsys: Output
+) -> None:
+    """KEDA owns it as its controller; nothing here takes the owner for gone and collects it."""
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "mail"}
+    kept = {"uid": "3d1cfcf6-8c2a-4a44-9d0a-000000000000", "controller": True}
+    made = {"name": "keda-hpa-mail", "ownerReferences": [owner | kept]}
+    operated.apply({**HPA, "metadata": made})
+
+    assert main(["doctor", *flags(operated)]) == 1
+
+    text = capsys.readouterr().out
+    assert "ScaledObject mail scales deployment mail-worker too" in text
+    assert f"-> kubectl -n {operated.namespace} delete scaledobject mail\n" in text
+
+
 def test_a_database_that_is_away_leaves_its_checks_unknown(place: Place, capsys: Output) -> None:
     dsn = f"host=/nonexistent user=x password={CANARY} dbname=x"
 

@@ -52,6 +52,19 @@ def hpa(kind: str = "HPA") -> Read[Any]:
     return Read([{"kind": kind, "metadata": {"name": "old"}, "spec": spec}])
 
 
+def hpa_of_keda() -> Read[Any]:
+    """The HPA comes first, as they are listed."""
+    made = {"name": "keda-hpa-mail", "ownerReferences": [KEDAS]}
+    [one] = hpa().get()
+    [scaled_object] = hpa("ScaledObject").get()
+    return Read(
+        [
+            {**one, "metadata": made},
+            {**scaled_object, "metadata": {"name": "mail"}},
+        ]
+    )
+
+
 def written_by(manager: str) -> Read[Any]:
     body = placed(deployment(replicas=1))
     entry = {"manager": manager, "time": "2026", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
@@ -93,6 +106,12 @@ def tls(sslmode: str, *, local: bool = False) -> Read[Address]:
     return Read(Address(place="database mail at db", sslmode=sslmode, local=local))
 
 
+KEDAS = {
+    "apiVersion": "keda.sh/v1alpha1",
+    "kind": "ScaledObject",
+    "name": "mail",
+    "controller": True,
+}
 NOT_READY = {"type": "Ready", "status": "False", "reason": "TargetMissing", "message": "gone"}
 ELSEWHERE = {"scaleTargetRef": {"name": "other-worker"}}
 BLOATED = Table(name="job_default", live=10, dead=500_000, size_bytes=9_000_000)
@@ -112,6 +131,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("pods", {"pods": restarted()}, Level.WARN, "logs mail-worker-a --previous"),
     ("rivals", {"scalers": hpa()}, Level.FAIL, "kubectl -n shop delete hpa old"),
     ("rivals", {"scalers": hpa("ScaledObject")}, Level.FAIL, "delete scaledobject old"),
+    ("rivals", {"scalers": hpa_of_keda()}, Level.FAIL, "kubectl -n shop delete scaledobject mail"),
     ("rivals", {"queue_workers": other()}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"queue_workers": other(**ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"body": born("2026-02-02T00:00:00Z"), "queue_workers": other()}, Level.FAIL, "delete queueworker mail"),

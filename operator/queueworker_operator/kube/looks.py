@@ -6,6 +6,7 @@ from queueworker_operator.errors import ObjectMissing
 from queueworker_operator.kube.client import Call, Client
 
 DEFINITION = "queueworkers.queueworker.dev"
+SCALED_OBJECT = "ScaledObject"
 SCALED_OBJECTS = ("apis/keda.sh/v1alpha1", "scaledobjects")
 AUTOSCALERS = ("apis/autoscaling/v2", "horizontalpodautoscalers")
 
@@ -26,7 +27,7 @@ async def get_definition(client: Client) -> dict[str, Any]:
 async def list_scalers(client: Client, namespace: str) -> list[dict[str, Any]]:
     """List HPAs and KEDA's ScaledObjects, each with its `kind`; without KEDA there are none of these."""
     found: list[dict[str, Any]] = []
-    for (group, plural), kind in ((AUTOSCALERS, "HPA"), (SCALED_OBJECTS, "ScaledObject")):
+    for (group, plural), kind in ((AUTOSCALERS, "HPA"), (SCALED_OBJECTS, SCALED_OBJECT)):
         path = f"/{group}/namespaces/{namespace}/{plural}"
         try:
             found += [{**one, "kind": kind} async for one in client.list_all(path, plural)]

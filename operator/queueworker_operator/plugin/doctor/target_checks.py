@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from queueworker_operator.kube.api import FIELD_MANAGER
+from queueworker_operator.kube.looks import SCALED_OBJECT
 from queueworker_operator.kube.signature import signed_at
 from queueworker_operator.plugin.doctor.facts import Body, Facts, NotKnown
 from queueworker_operator.plugin.doctor.finding import Finding, fail, fine, warn
@@ -93,7 +94,7 @@ def rivals(facts: Facts) -> Finding:
         )
     for scaler in facts.scalers.get():
         if _scales(scaler, facts.target):
-            kind, name = scaler["kind"], scaler["metadata"]["name"]
+            kind, name = _cause(scaler)
             told = f"{kind} {name} scales deployment {facts.target} too"
             if dry:
                 return fine(f"{told}: this one only looks on (DryRun)")
@@ -120,6 +121,14 @@ def _operators(facts: Facts) -> list[str]:
 def _scales(scaler: Mapping[str, Any], name: str) -> bool:
     reference = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
     return reference.get("kind", "Deployment") == "Deployment" and reference.get("name") == name
+
+
+def _cause(scaler: Body) -> tuple[str, str]:
+    """Give kind and name of what has to go: KEDA makes the HPA of a ScaledObject anew."""
+    for owner in scaler["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner["kind"] == SCALED_OBJECT:
+            return owner["kind"], owner["name"]
+    return scaler["kind"], scaler["metadata"]["name"]
 
 
 def _overlap(facts: Facts) -> Finding | None:
