@@ -22,6 +22,7 @@ from tests.support.postgres import CANARY, Connection, fresh_database
 from tests.support.waiting import wait_until
 
 Start = Callable[[], Operator]
+ONE_REPLICA = ("--subresource=scale", "--type=merge", "-p", '{"spec":{"replicas":1}}')
 
 
 @pytest.fixture
@@ -252,8 +253,15 @@ def test_overlapping_queues_of_one_database_are_a_conflict(
 
 
 @pytest.mark.others_write(Others.RIVAL)
+@pytest.mark.parametrize(
+    ("manager", "told_of"),
+    [
+        ("argocd", "argocd keeps overwriting the replicas of deployment mail-worker: remove it"),
+        ("kube-controller-manager", "an HPA keeps overwriting"),
+    ],
+)
 def test_a_rival_writer_is_named_and_left_alone(
-    place: Place, start: Start, dsn: str, conn: Connection
+    place: Place, start: Start, dsn: str, conn: Connection, *, manager: str, told_of: str
 ) -> None:
     enqueue(conn, 500)
     place.apply(deployment(), queue_worker(), secret(dsn))
@@ -262,10 +270,10 @@ def test_a_rival_writer_is_named_and_left_alone(
 
     for _ in range(3):
         wait_until(lambda: place.replicas() > 1, within_s=15, what="scaled again")
-        place.kubectl("scale", "deployment/mail-worker", "--replicas=1")
+        place.kubectl("patch", "deployment/mail-worker", *ONE_REPLICA, f"--field-manager={manager}")
     told = place.await_condition("Conflicted", "RivalWriter")
 
-    assert told["message"].startswith("kubectl keeps overwriting")
+    assert told["message"].startswith(told_of)
     assert place.replicas() == 1
 
 

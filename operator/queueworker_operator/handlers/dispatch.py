@@ -26,6 +26,7 @@ from queueworker_operator.target.deployment import DeploymentTarget
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 5.0
+HPA_WRITER = "kube-controller-manager"  # of its controllers only the HPA's writes replicas
 
 NewTarget = Callable[[str, str], DeploymentTarget]
 
@@ -165,9 +166,15 @@ def _invalid(refusal: InvalidResource) -> Trouble:
 
 
 def _rivalry(spec: ResourceSpec, manager: str) -> Trouble:
+    of_hpa = manager == HPA_WRITER
+    remedy = (
+        f"kubectl queueworker doctor {spec.name} -n {spec.namespace} names what has to go"
+        if of_hpa
+        else "remove it, or let it ignore spec.replicas"
+    )
     return Trouble(
         condition=Condition.CONFLICTED,
         reason=ConditionReason.RIVAL_WRITER,
-        message=f"{manager} keeps overwriting the replicas of deployment {spec.target_name}: "
-        "remove it, or let it ignore spec.replicas; tried again when it is quiet for 10 min",
+        message=f"{'an HPA' if of_hpa else manager} keeps overwriting the replicas of deployment"
+        f" {spec.target_name}: {remedy}; tried again when it is quiet for 10 min",
     )
