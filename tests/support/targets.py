@@ -16,7 +16,7 @@ import psycopg
 
 from queueworker.store import Store, WorkerLoad, WorkerRow
 from queueworker_operator.decision.model import PodId, Replicas
-from queueworker_operator.errors import TargetConflict
+from queueworker_operator.errors import TargetConflict, TargetUnavailable
 
 TTL_S = 15.0
 NAMESPACE = "default"
@@ -41,7 +41,10 @@ class Pod:
 
 
 class PodTarget:
-    """The state machine. `writes` are the sizes asked for, `ended_busy` the pods killed at work."""
+    """The state machine. `writes` are the sizes asked for, `ended_busy` the pods killed at work.
+
+    Pods that are `untold` are there and known to nobody before `look`; it fails when `is_cut_off`.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,8 @@ class PodTarget:
         self.exists = True
         self.conflicts = 0
         self.quota: int | None = None
+        self.untold: set[str] = set()
+        self.is_cut_off = False
         self._dsn = dsn
         self._queues = queues
         self._slots = slots
@@ -94,10 +99,10 @@ class PodTarget:
     def read(self) -> Replicas | None:
         if not self.exists:
             return None
-        now_s, live = time.monotonic(), self._live()
+        now_s, live = time.monotonic(), self._told()
         return Replicas(
             current=self._desired,
-            ready=self.ready(),
+            ready=sum(pod.ready_s is not None for pod in live),
             starting_ages_s=tuple(now_s - pod.created_s for pod in live if pod.ready_s is None),
             start_up_count=len(self._start_ups),
             start_up_sum_s=sum(self._start_ups),
@@ -111,10 +116,10 @@ class PodTarget:
         return object()
 
     def pods(self) -> Collection[PodId]:
-        return [pod_id(pod.name, self._namespace) for pod in self._live()]
+        return [pod_id(pod.name, self._namespace) for pod in self._told()]
 
     def all_pods(self) -> Collection[PodId]:
-        return [pod_id(name, self._namespace) for name in self.pods_by_name]
+        return [pod_id(name, self._namespace) for name in self.pods_by_name.keys() - self.untold]
 
     def take_gone(self) -> tuple[PodId, ...]:
         gone, self._gone = tuple(self._gone), []
@@ -122,6 +127,11 @@ class PodTarget:
 
     def grace_s(self) -> float:
         return 30.0
+
+    async def look(self) -> None:
+        if self.is_cut_off:
+            raise TargetUnavailable("the Kubernetes API does not answer")
+        self.untold.clear()
 
     async def scale(self, desired: int) -> None:
         if self.conflicts:
@@ -165,6 +175,9 @@ class PodTarget:
 
     def _live(self) -> list[Pod]:
         return [pod for pod in self.pods_by_name.values() if not (pod.ending or pod.evicted)]
+
+    def _told(self) -> list[Pod]:
+        return [pod for pod in self._live() if pod.name not in self.untold]
 
     def _resize(self, desired: int) -> None:
         self._desired = desired

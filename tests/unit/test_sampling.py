@@ -36,6 +36,9 @@ class Nothing:
     def grace_s(self) -> float:
         return 30.0
 
+    async def look(self) -> None:
+        raise AssertionError
+
     async def scale(self, desired: int) -> None:
         raise AssertionError(desired)
 

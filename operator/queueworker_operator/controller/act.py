@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from queueworker_operator.controller import scale_in
+from queueworker_operator.controller.known import all_known
 from queueworker_operator.controller.ports import Ports, fact_of
 from queueworker_operator.controller.record import Verdict
 from queueworker_operator.controller.watch import Attempt, Watch
@@ -68,9 +69,14 @@ class Action:
         await self._adopt()
         if not wanted and not watch.scale_in.is_under_way:
             return
+        replicas = await all_known(watch, self.verdict.replicas, wanted, now_s)
+        if replicas is None:
+            if watch.looked.trouble:
+                self.facts[Fact.SCALE_IN_BLOCKED] = watch.looked.trouble
+            return
         pods = tuple(watch.assignment.target.pods())
         # Asked for and never created (a quota): these go first, and nobody drains for them.
-        unborn = min(wanted, max(0, self.verdict.replicas.current - len(pods)))
+        unborn = min(wanted, max(0, replicas.current - len(pods)))
         try:
             loads = await self._loads(pods) if wanted else ()
         except GrantMissing as exc:
@@ -83,7 +89,7 @@ class Action:
                 wanted=wanted - unborn,
                 pods=tuple(pod.name for pod in pods),
                 loads=loads,
-                starting=len(self.verdict.replicas.starting_ages_s),
+                starting=len(replicas.starting_ages_s),
                 patience_s=settings.patience_s(watch.assignment.target.grace_s()),
                 spare_s=settings.spare_s,
             ),
@@ -218,22 +224,3 @@ def load_of(row: WorkerState) -> PodLoad:
         age_s=row.started_age_s,
         oldest_start_age_s=row.oldest_start_age_s,
     )
-
-
-async def release(ports: Ports, watches: Collection[Watch]) -> None:
-    """Undo all drains of watches that end; a worker must not idle for a controller that left.
-
-    A drain that crosses this one stays noted. So do all that could not be undone.
-    """
-    undone = [(watch, watch.scale_in) for watch in watches if watch.scale_in.is_under_way]
-    worker_ids = [worker_id for _, memory in undone for worker_id in memory.worker_ids()]
-    if not worker_ids:
-        return
-    try:
-        await ports.source.set_drain(worker_ids, drain=False)
-    except GrantMissing as exc:
-        lasts_s = ports.settings.drain_lasts_s
-        logger.warning("drains end by themselves within %g s: %s", lasts_s, exc)
-    for watch, memory in undone:
-        if watch.scale_in is memory:
-            watch.scale_in = scale_in.ScaleIn()

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from queueworker_operator.controller.act import release
 from queueworker_operator.controller.history import History
 from queueworker_operator.controller.pace import Pace
 from queueworker_operator.controller.ports import Ports, Reading, attempt
+from queueworker_operator.controller.release import release
 from queueworker_operator.controller.step import BROKEN, failed_report, step
 from queueworker_operator.controller.still import to_step
 from queueworker_operator.controller.upkeep import Upkeep

@@ -59,6 +59,14 @@ class Attempt:
     recorded_at_s: float = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """When a target's pods were looked at afresh, and why they could not be."""
+
+    at_s: float = float("-inf")
+    trouble: str = ""
+
+
 @dataclass(slots=True)
 class Watch:
     """The loop's memory of one assignment; the only mutable thing here, written by its step.
@@ -84,6 +92,7 @@ class Watch:
     scale_in: ScaleIn = field(default_factory=ScaleIn)
     adopted: bool = False
     drains_asked_at_s: float = float("-inf")
+    looked: Looked = Looked()
     asked: int | None = None
     asked_at_s: float = 0.0
     failed: Attempt | None = None

@@ -45,6 +45,12 @@ def list_objects(
     return client.list_all(_collection(kind, namespace), kind.resource)
 
 
+def list_pods(client: Client, namespace: str, selector: str) -> AsyncIterator[dict[str, Any]]:
+    """List the pods of `namespace` that `selector` (as kubectl takes it) matches."""
+    path, what = _collection(Watched.PODS, namespace), Watched.PODS.resource
+    return client.list_all(path, what, selector=selector)
+
+
 def list_metadata(
     client: Client, kind: Watched, namespace: str | None
 ) -> AsyncIterator[dict[str, Any]]:

@@ -108,10 +108,11 @@ class Client:
             ) from exc
 
     async def list_all(
-        self, path: str, what: str, accept: str = JSON
+        self, path: str, what: str, accept: str = JSON, selector: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
         """List a collection, a page at a time in memory; the items lack kind and apiVersion."""
-        query = {"limit": str(PAGE)}
+        asked = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        query = asked
         while True:
             call = Call(method="GET", path=path, verb="list", what=what, query=query, accept=accept)
             page = await self.send(call)
@@ -120,7 +121,7 @@ class Client:
             more = (page.get("metadata") or {}).get("continue")
             if not more:
                 return
-            query = {"limit": str(PAGE), "continue": more}
+            query = {**asked, "continue": more}
 
     async def _sent(self, call: Call) -> dict[str, Any]:
         if self._session is None:

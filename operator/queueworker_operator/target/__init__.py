@@ -27,6 +27,13 @@ class Target(Protocol):
     def grace_s(self) -> float:
         """Give the seconds between SIGTERM and SIGKILL of one pod."""
 
+    async def look(self) -> None:
+        """Look at the pods afresh: `pods` and `read` may have missed some until now.
+
+        Raises:
+            TargetUnavailable: that failed; pods may be there that nobody was told of.
+        """
+
     async def scale(self, desired: int) -> None:
         """Ask for `desired` replicas, only if it still has what `read` showed.
 

@@ -17,11 +17,13 @@ from queueworker_operator.errors import (
 from queueworker_operator.kube import Client, api
 from queueworker_operator.kube.client import DEADLINE_S
 from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.target.look import look_afresh
 from queueworker_operator.target.objects import Deployment, Pod
 
 logger = logging.getLogger(__name__)
 
 VICTIM_COST = -100
+LOOK_WITHIN_S = 6.0
 
 
 @dataclass(slots=True)
@@ -123,6 +125,26 @@ class DeploymentTarget:
         """Give the seconds between SIGTERM and SIGKILL of one pod."""
         deployment = self._deployment()
         return deployment.grace_s if deployment else 0.0
+
+    async def look(self) -> None:
+        """List the pods anew: a watch stream may hang for a minute, or be slow to tell thousands.
+
+        Raises:
+            TargetUnavailable: the API server does not answer in time; the message says what to do.
+        """
+        deployment = self._deployment()
+        if deployment is None:
+            return
+        try:
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                await look_afresh(self._client, self._cache, deployment)
+        except TimeoutError as exc:
+            raise TargetUnavailable(
+                f"the pods of deployment {self._namespace}/{self._name} were not listed within"
+                f" {LOOK_WITHIN_S:g} s: the Kubernetes API is slow"
+            ) from exc
+        except (AccessDenied, ClusterUnavailable, ObjectChanged, ObjectMissing) as exc:
+            raise TargetUnavailable(str(exc)) from exc
 
     async def scale(self, desired: int) -> None:
         """Write `/scale`, only if it still has what `read` showed.

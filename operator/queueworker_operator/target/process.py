@@ -104,6 +104,9 @@ class ProcessTarget:
         """Give the seconds between SIGTERM and SIGKILL of one pod."""
         return self._grace_s
 
+    async def look(self) -> None:
+        """Do nothing: the processes are known."""
+
     async def scale(self, desired: int) -> None:
         """Start pods, or end the ones that a ReplicaSet would end first."""
         self._desired = desired
