@@ -1,15 +1,14 @@
 """Each alert fires on what it is for and keeps still otherwise, by promtool's own tests."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.chart import CHART
 from tests.support.prometheus import rules_of_the_chart
+from tests.support.promtool import RULES, promtool
 
-RULES, TESTS = CHART / "rules/alerts.yaml", Path(__file__).with_name("alert_rules.yaml")
+TESTS = Path(__file__).with_name("alert_rules.yaml")
 BESIDE_ANOTHER_RELEASE = {
     "rule_files": ["alerts.yaml"],
     "evaluation_interval": "1m",
@@ -40,12 +39,6 @@ BESIDE_ANOTHER_RELEASE = {
     ],
 }
 pytestmark = pytest.mark.system
-
-
-def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
 
 
 def test_the_alerts_pass_their_rule_tests(tmp_path: Path) -> None:

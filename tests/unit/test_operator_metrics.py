@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.lags import lag
 
-from queueworker_operator.controller.step import figures_of
+from queueworker_operator.controller.exported import figures_of
 from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas
 from queueworker_operator.lag.sample import NONE_UNKNOWN, pool
 from queueworker_operator.metrics import Metrics, Published
@@ -76,6 +76,17 @@ def test_rescued_jobs_are_told_by_their_reason_and_late_results_too() -> None:
     assert value(registry, "rescued_jobs_total", queue="mail", reason="lease_ended") == 4
     assert value(registry, "rescued_jobs_total", queue="mail") is None
     assert value(registry, "stale_writes_refused_total", queue="mail") == 2
+
+
+def test_late_jobs_are_told_while_the_queues_can_be_read() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    metrics.publish("default/mail", replace(published(), late_total=3.5))
+    assert value(registry, "late_jobs_total") == 3.5
+
+    metrics.publish("default/mail", published())
+    assert value(registry, "late_jobs_total") is None
 
 
 def test_decisions_are_counted_by_direction_and_reason() -> None:

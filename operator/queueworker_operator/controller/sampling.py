@@ -47,6 +47,7 @@ def sampled(watch: Watch, reading: Reading, replicas: int) -> Sampled:
         watch.unknown = watch.unknown.refresh(lags)
         watch.pauses = watch.pauses.refresh(lags)
         promise_s = watch.assignment.policy.start_within_s
+        watch.late = watch.late.refresh(lags, promise_s)
         sample = pool(lags, promise_s, watch.unknown, watch.pauses)
         return Sampled(sample=sample, lags=lags, facts=facts)
     if replicas:

@@ -3,8 +3,9 @@
 import logging
 
 from queueworker_operator.controller.act import Action
-from queueworker_operator.controller.advice import recommended, scored
+from queueworker_operator.controller.advice import scored
 from queueworker_operator.controller.dry_run import keep_minutes
+from queueworker_operator.controller.exported import published
 from queueworker_operator.controller.ports import Ports, Reading
 from queueworker_operator.controller.record import Verdict, facts_of
 from queueworker_operator.controller.sampling import Sampled, is_due, sampled
@@ -14,8 +15,6 @@ from queueworker_operator.controller.watch import Watch
 from queueworker_operator.decision.decide import decide, observe
 from queueworker_operator.decision.model import Replicas
 from queueworker_operator.errors import GrantMissing, LagUnavailable
-from queueworker_operator.lag import QueueLag
-from queueworker_operator.metrics import Published, QueueFigures
 from queueworker_operator.report import Fact, Report
 from queueworker_operator.resource import in_force
 from queueworker_operator.text import counted
@@ -204,37 +203,6 @@ def report_of(
         sample_age_s=age_s,
         facts=found.facts,
         changed=changed,
-    )
-
-
-def published(watch: Watch, found: Sampled, verdict: Verdict | None, report: Report) -> Published:
-    """Gather what is exported; followers export too."""
-    return Published(
-        report=report,
-        queues=tuple(map(figures_of, found.lags)),
-        sampled_at_s=watch.sampled_at_s,
-        recommended={} if verdict is None else recommended(verdict),
-        forecast_error_ratio=watch.forecasts.error_ratio,
-    )
-
-
-def figures_of(lag: QueueLag) -> QueueFigures:
-    """Pick what is exported of a queue."""
-    return QueueFigures(
-        queue=lag.queue,
-        ready=lag.ready,
-        scheduled=lag.scheduled,
-        running=lag.running,
-        dead=lag.dead,
-        oldest_ready_age_s=lag.oldest_ready_age_s,
-        enqueued_total=lag.enqueued_total,
-        started_total=lag.started_total,
-        succeeded_total=lag.succeeded_total,
-        failed_total=lag.failed_total,
-        released_total=lag.released_total,
-        rescued_pod_gone_total=lag.rescued_pod_gone_total,
-        rescued_lease_ended_total=lag.rescued_total - lag.rescued_pod_gone_total,
-        refused_total=lag.refused_total,
     )
 
 

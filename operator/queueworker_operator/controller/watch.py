@@ -10,6 +10,7 @@ from queueworker_operator.decision.codec import decode, encode
 from queueworker_operator.decision.minutes import Following
 from queueworker_operator.decision.model import Floor, PodId, Policy, Reason, Replicas
 from queueworker_operator.decision.state import State, from_record, to_record
+from queueworker_operator.lag.late import NONE_LATE, LateStarts
 from queueworker_operator.lag.pauses import NO_PAUSES, Counted, Pauses
 from queueworker_operator.lag.sample import NONE_UNKNOWN, Unknown
 from queueworker_operator.report import Fact
@@ -84,6 +85,7 @@ class Watch:
     forecasts: ForecastScore = field(default_factory=ForecastScore)
     unknown: Unknown = NONE_UNKNOWN
     pauses: Pauses = NO_PAUSES
+    late: LateStarts = NONE_LATE
     sampled_at_s: float | None = None
     unread_since_s: float | None = None
     row_due_at_s: float | None = None

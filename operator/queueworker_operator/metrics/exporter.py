@@ -33,6 +33,7 @@ class Published:
     sampled_at_s: float | None
     recommended: Mapping[str, int] = field(default_factory=dict)
     forecast_error_ratio: float | None = None
+    late_total: float | None = None
 
 
 class Metrics:
@@ -129,7 +130,11 @@ class Metrics:
             "1 while a condition of the QueueWorker has this reason.",
             (*OF_WORKER, "reason"),
         )
-        late = counter("late_jobs", "Jobs that started later than promised.", OF_WORKER)
+        late = counter(
+            "late_jobs",
+            "Jobs that started later than promised at that time; from 0 with each operator.",
+            OF_WORKER,
+        )
         for key, entry in published.items():
             labels, report = key.split("/", 1), entry.report
             largest.add_metric(labels, report.policy.max_replicas)
@@ -142,8 +147,8 @@ class Metrics:
             if report.replicas is not None:
                 current.add_metric(labels, report.replicas.current)
                 ready.add_metric(labels, report.replicas.ready)
-            if report.sample is not None:
-                late.add_metric(labels, report.sample.late_total)
+            if entry.late_total is not None:
+                late.add_metric(labels, entry.late_total)
         yield from (desired, current, ready, largest, promise, allowed, late, trouble)
 
     def _ages(self, published: dict[str, Published]) -> Iterable[Metric]:
