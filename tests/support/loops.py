@@ -2,13 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
+from tests.support.targets import PodTarget
 
 from queueworker_operator.controller import Assignment, DatabaseLoop
+from queueworker_operator.decision.model import Policy
 from queueworker_operator.lag import LagSource
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.metrics import Metrics
@@ -16,6 +19,9 @@ from queueworker_operator.report import Report
 from queueworker_operator.settings import DatabaseSettings, LoopSettings
 
 KEY = "default/mail"
+POLICY = Policy(max_replicas=50, slots_per_pod=4)
+# Short times so that a test sees several rounds; the proportions are the product's.
+HASTY = LoopSettings(read_every_s=0.2, patience_min_s=0.5, patience_max_s=1.0, spare_s=30.0)
 
 
 class Reports:
@@ -134,3 +140,15 @@ async def arriving(dsn: str, queue: str = "mail", task: str = "work") -> AsyncIt
     finally:
         producer.cancel()
         await asyncio.gather(producer, return_exceptions=True)
+
+
+def run(scene: Coroutine[object, object, None]) -> None:
+    asyncio.run(scene)
+
+
+def assigned(target: PodTarget, policy: Policy = POLICY, key: str = KEY) -> Assignment:
+    return Assignment(key=key, queues=("mail",), policy=policy, target=target, generation=1)
+
+
+def fixed(replicas: int) -> Policy:
+    return replace(POLICY, replicas=replicas)
