@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support import postgres
 from tests.support.postgres import Connection
+from tests.support.worker_process import Bench
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,13 @@ def conn(dsn: str) -> Iterator[Connection]:
     """Give an autocommit connection of the owner to a fresh, migrated database."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def bench(dsn: str) -> Iterator[Bench]:
+    """Give a bench of workers on a fresh, migrated database; none outlives the test."""
+    with Bench(dsn) as bench:
+        yield bench
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from tests.support.mail import Place
 from tests.support.operator_bench import OperatorBench, operator_bench
 from tests.support.operator_process import grant
 from tests.support.tools import ROOT
-from tests.support.worker_process import Bench
 
 CRD = ROOT / "crds/queueworkers.queueworker.dev.yaml"
 FIRST_OPERATOR_ROW = 31
@@ -28,12 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here) and is_operator_row(item.path):
             item.add_marker(pytest.mark.kubernetes)
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 @pytest.fixture

@@ -1,19 +1,11 @@
 """Only what may have run is charged for the end of its worker."""
 
 import signal
-from collections.abc import Iterator
 
-import pytest
 from tests.support.fault_proxy import FaultProxy, Plan, socket_of, through
 from tests.support.worker_process import Bench, WorkerProcess
 
 SLOW_ANSWERS = Plan(delay_s=0.05)
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def warm_up(bench: Bench, worker: WorkerProcess, jobs: int = 3000) -> None:

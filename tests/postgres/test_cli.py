@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -23,12 +22,6 @@ from tests.support.worker_process import (
 )
 
 Completed = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def assert_one_line(done: Completed, *words: str) -> None:

@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -53,12 +53,6 @@ def bury_all(dsn: str, letters: Sequence[Letter], queue: str = "mail") -> list[i
             return ids
 
     return asyncio.run(scenario())
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def listed(dsn: str, *flags: str) -> list[int]:

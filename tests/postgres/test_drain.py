@@ -1,18 +1,9 @@
 """The drain flag, and what a worker without a lease or a database does; SIGTERM is in tests/faults."""
 
-from collections.abc import Iterator
-
-import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
 AGED = "UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'"
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_what_a_job_without_a_lease_comes_to_changes_nothing(dsn: str, bench: Bench) -> None:

@@ -3,18 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 @pytest.mark.parametrize("task", ["nap", "thread_nap", "process_nap"])

@@ -2,9 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
 
-import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess, probe
 
@@ -20,12 +18,6 @@ NAMES = (
     "queueworker_drain_seconds",
     "queueworker_drain_released_total",
 )
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_a_worker_that_may_claim_is_ready_and_counts_its_jobs(dsn: str, bench: Bench) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from uuid import UUID
 
-import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
 
@@ -13,12 +11,6 @@ from queueworker.dsn import Dsn
 from queueworker.link import Link
 from queueworker.rescue import LostAnswers
 from queueworker.store import ClaimRequest, OpenClaims, Store, WorkerRow
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_a_worker_with_the_least_rights_does_all_its_work(dsn: str, bench: Bench) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -12,12 +11,6 @@ from tests.support.postgres import Connection
 from tests.support.worker_process import Bench, WorkerProcess
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def leave_open(bench: Bench, task: str = "leave_open") -> int:

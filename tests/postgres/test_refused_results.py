@@ -1,7 +1,6 @@
 """A result that the database does not take stops no other, and its job is not lost."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from tests.support.engine import engine
@@ -27,12 +26,6 @@ REFUSE_END = """
     WHEN (OLD.args ? 'poison') EXECUTE FUNCTION public.refuse();
 """
 LEFT = "SELECT count(*) FROM queueworker.job"
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_errors_that_cannot_be_stored_bury_their_jobs_and_stop_no_other(

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.postgres
 
 DAY_S = 86_400.0
 FINISHED = "SELECT id FROM queueworker.jobs WHERE state = 'succeeded' ORDER BY id"
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 async def retain(e: Engine, finished_s: float, queue: str = "mail") -> QueueRow:

@@ -1,7 +1,6 @@
 """After a run whose handlers raise the address itself, its password stands nowhere but in the environment."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ TEXTS = """
     FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
     WHERE table_schema = 'queueworker' AND table_type = 'BASE TABLE'
 """
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as opened:
-        yield opened
 
 
 def tree(pid: str) -> set[str]:

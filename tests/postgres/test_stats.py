@@ -25,12 +25,6 @@ pytestmark = pytest.mark.postgres
 HOME = "\033[H"
 
 
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
-
-
 class Terminal:
     """A command on a terminal of its own."""
 

@@ -2,17 +2,10 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
-
-
-@pytest.fixture
-def bench(dsn: str) -> Iterator[Bench]:
-    with Bench(dsn) as bench:
-        yield bench
 
 
 def test_every_job_of_a_burst_runs_once(dsn: str, bench: Bench) -> None:
