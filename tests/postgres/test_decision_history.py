@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support.loops import KEY, Reports, database_away, enqueue, looping
+from tests.support.postgres import Connection
 from tests.support.targets import PodTarget
 
 from queueworker_operator.cli import main
@@ -222,3 +223,19 @@ def test_of_a_queueworker_deleted_in_an_outage_the_records_of_its_writes_stay(ds
         assert len(entries) == before + 1
 
     run(scene())
+
+
+def test_the_last_200_changes_and_100_other_decisions_of_a_name_are_kept(conn: Connection) -> None:
+    for number in range(205):
+        for asked in (str(number), "null"):
+            record = f'{{"n": {number}, "asked": {asked}}}'
+            conn.execute("SELECT queueworker.record_decision('a', %s)", (record,))
+    conn.execute("SELECT queueworker.record_decision('b', '{}')")
+    conn.execute("SELECT queueworker.save_state('a', '{\"x\": 1}')")
+    conn.execute("SELECT queueworker.save_state('a', '{\"x\": 2}')")
+    records = [r for (r,) in conn.execute("SELECT record FROM queueworker.decisions('a', 500)")]
+
+    assert [r["n"] for r in records if r["asked"] is not None] == list(range(204, 4, -1))
+    assert [r["n"] for r in records if r["asked"] is None] == list(range(204, 104, -1))
+    assert conn.execute("SELECT queueworker.load_state('a')").fetchone() == ({"x": 2},)
+    assert conn.execute("SELECT queueworker.load_state('none')").fetchone() == (None,)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tests.support.engine import Engine
 from tests.support.postgres import Connection
 
 GROW = """
@@ -73,3 +74,22 @@ def fill(conn: Connection, backlog: Backlog, queue: str = "mail") -> None:
         grow(conn, name, count)
     schedule(conn, queue, backlog.scheduled)
     conn.execute("VACUUM ANALYZE queueworker.job")
+
+
+def scheduled(conn: Connection) -> int:
+    row = conn.execute("SELECT count(*) FROM queueworker.job WHERE pos IS NULL").fetchone()
+    return int(row[0]) if row else 0
+
+
+async def rolled_back(e: Engine, count: int) -> None:
+    async with e.conn.transaction(force_rollback=True):
+        await bulk(e, count)
+
+
+async def bulk(e: Engine, count: int, task: str = "a") -> None:
+    await e.all(
+        "SELECT count(*) FROM queueworker.enqueue_many('mail', %s,"
+        " ARRAY(SELECT '{}'::jsonb FROM generate_series(1, %s)))",
+        task,
+        count,
+    )
