@@ -1,5 +1,6 @@
+"""An enqueue stores the job as its task says, in the transaction that its caller means."""
+
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from tests.support.postgres import Connection, has_waiter
+from tests.support.producing import jobs_of
 from tests.support.waiting import wait_until
 
 from queueworker import App, EnqueueRefused
@@ -21,13 +23,6 @@ app = App()
 @app.task(queue="mail", priority=3, max_attempts=7, timeout_s=30)
 async def send_mail(to: str, subject: str = "hi") -> None:
     """Stand for a task; never run here."""
-
-
-def jobs_of(conn: Connection) -> list[tuple[object, ...]]:
-    return conn.execute(
-        "SELECT queue, task, priority, state, max_attempts, timeout_s, args"
-        " FROM queueworker.jobs ORDER BY id"
-    ).fetchall()
 
 
 def test_a_job_is_stored_as_its_task_says(dsn: str, conn: Connection) -> None:
@@ -216,52 +211,6 @@ def test_a_delayed_job_is_scheduled_by_the_databases_clock(dsn: str, conn: Conne
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(EnqueueRefused, match="time zone"):
         app.enqueue_sync(send_mail(to="x"), run_at=datetime(2030, 1, 1))  # noqa: DTZ001
-
-
-def deep(levels: int) -> object:
-    value: object = 1
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-REFUSED: dict[str, tuple[Callable[[], Job], str]] = {
-    "too large": (lambda: Job(task="t", queue="q", args={"x": "y" * 1_100_000}), "1 MiB"),
-    "too deep": (lambda: Job(task="t", queue="q", args={"x": deep(70)}), "nested"),
-    "far too deep": (lambda: Job(task="t", queue="q", args={"x": deep(900)}), "nested"),
-    "priority": (lambda: Job(task="t", queue="q", args={}, priority=10), "priority"),
-    "no attempts": (lambda: Job(task="t", queue="q", args={}, max_attempts=0), "max_attempts"),
-    "timeout": (lambda: Job(task="t", queue="q", args={}, timeout_s=-1), "timeout_s"),
-    "queue": (lambda: Job(task="t", queue="a b", args={}), "name is not valid"),
-    "task": (lambda: Job(task="", queue="q", args={}), "1 to 200"),
-    "NUL in the queue": (lambda: Job(task="t", queue="q\0", args={}), "queue has a character"),
-    "surrogate in the task": (
-        lambda: Job(task="\ud800", queue="q", args={}),
-        "task has a character",
-    ),
-    "surrogate": (lambda: Job(task="t", queue="q", args={"x": "\ud800"}), "."),
-    "NUL": (lambda: Job(task="t", queue="q", args={"x": "\0"}), "."),
-    "not a number": (lambda: Job(task="t", queue="q", args={"x": float("nan")}), "JSON"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_job_out_of_bounds_is_refused_with_its_reason(
-    name: str, dsn: str, conn: Connection
-) -> None:
-    build, reason = REFUSED[name]
-    with psycopg.connect(dsn) as mine, pytest.raises(EnqueueRefused, match=reason):
-        app.enqueue_sync(build(), mine)
-
-    assert jobs_of(conn) == []
-
-
-def test_64_levels_and_nearly_a_mebibyte_are_accepted(dsn: str, conn: Connection) -> None:
-    with psycopg.connect(dsn) as mine:
-        app.enqueue_sync(Job(task="t", queue="q", args={"x": deep(62)}), mine)
-        app.enqueue_sync(Job(task="t", queue="q", args={"x": "y" * 1_000_000}), mine)
-
-    assert len(jobs_of(conn)) == 2
 
 
 def test_plain_sql_enqueues(conn: Connection) -> None:
