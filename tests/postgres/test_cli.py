@@ -1,229 +1,14 @@
-"""The command line does what it says, and every error is one line with a remedy."""
+"""The command line does what it says with jobs, queues and databases."""
 
 import json
-import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import psycopg
-import pytest
-from tests.support.postgres import CANARY
-from tests.support.waiting import wait_until
-from tests.support.worker_process import (
-    APP,
-    Bench,
-    WorkerProcess,
-    environment,
-    probe,
-    run_command,
-)
-
-Completed = subprocess.CompletedProcess[str]
-
-
-def assert_one_line(done: Completed, *words: str) -> None:
-    lines = done.stderr.splitlines()
-    assert done.returncode == 1, done.stderr
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("queueworker: ")
-    assert CANARY not in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert word in lines[0]
-
-
-def worker(dsn: str, *arguments: str, **extra: str) -> Completed:
-    return run_command(dsn, "worker", "--queue", "mail", "--port", "0", *arguments, **extra)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("migrate",),
-        ("stats",),
-        ("worker", "--app", APP),
-        ("enqueue", "--queue", "q", "--task", "t"),
-        ("dead", "list", "--queue", "q"),
-        ("queue", "list"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_malformed_dsn_is_one_line_without_the_password(command: tuple[str, ...]) -> None:
-    done = run_command(f"postgresql://user:{CANARY}@host:port:5432/db", *command)
-
-    assert_one_line(done, "QUEUEWORKER_DSN")
-
-
-def test_no_dsn_is_one_line_that_names_the_variable() -> None:
-    assert_one_line(run_command("", "stats"), "QUEUEWORKER_DSN")
-
-
-def test_an_unreachable_database_is_one_line() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        dsn = f"postgresql://user:{CANARY}@127.0.0.1:{port}/db"
-        for command in (("stats",), ("migrate",), ("enqueue", "--queue", "q", "--task", "t")):
-            done = run_command(dsn, *command)
-            assert_one_line(done, "127.0.0.1", "the connection is refused", "reached")
-    nowhere = run_command(f"postgresql://user:{CANARY}@name.invalid/db", "stats")
-    assert_one_line(nowhere, "name.invalid", "cannot be resolved")
-    no_socket = run_command(f"host=/nonexistent password={CANARY} dbname=db", "stats")
-    assert_one_line(no_socket, "no server has its socket there")
-
-
-def test_a_database_or_a_role_that_does_not_exist_is_told_from_an_unreachable_server(
-    dsn: str,
-) -> None:
-    other = dsn.rsplit("dbname=", 1)[0] + "dbname=nowhere"
-    done = run_command(other, "stats")
-    assert_one_line(done, "nowhere", "database does not exist")
-    assert "answer" not in done.stderr
-    stranger = dsn.replace("user=postgres", "user=nobody_at_all")
-    assert_one_line(run_command(stranger, "stats"), "nobody_at_all", "role is wrong")
-
-
-def test_an_unknown_module_is_one_line(dsn: str) -> None:
-    here = f"in {Path.cwd()}"
-    assert_one_line(worker(dsn, "--app", "no.such.module:app"), "no.such.module", here, "no/")
-    assert_one_line(worker(dsn, "--app", "tasky:app"), "'tasky'", here, "that holds tasky.py")
-    assert_one_line(worker(dsn, "--app", ".tasks:app"), ".tasks", "--app")
-    for written in ("tests.support.ledger_tasks.app", "tests/support/ledger_tasks.py"):
-        assert_one_line(worker(dsn, "--app", written), f"did you mean --app {APP}?")
-
-
-def module(folder: Path, name: str, *lines: str) -> None:
-    (folder / f"{name}.py").write_text("\n".join(lines) + "\n")
-
-
-def test_an_error_inside_the_apps_module_is_one_line_that_names_its_place(
-    dsn: str, tmp_path: Path
-) -> None:
-    module(tmp_path, "syn", "def send(:")
-    module(tmp_path, "boom", "import os", "raise RuntimeError('no SECRET_KEY')")
-    module(tmp_path, "missing", "import os", "os.environ['SECRET_KEY']")
-    module(tmp_path, "broken", "", "import nonexistent_mod")
-    module(tmp_path, "leaky", f"raise OSError('postgresql://u:{CANARY}@h/x')")
-    wrong = ("from queueworker import App, Context", "app = App()", "@app.task()")
-    module(tmp_path, "second", *wrong, "def nap(seconds: int, ctx: Context) -> None: ...")
-
-    def said(name: str, *words: str) -> None:
-        done = worker(dsn, "--app", name, PYTHONPATH=str(tmp_path))
-        assert_one_line(done, *words)
-
-    said("syn", "importing 'syn' failed: SyntaxError: ", "(syn.py, line 1)")
-    said("boom", "importing 'boom' failed: RuntimeError: no SECRET_KEY (boom.py:2)")
-    said("missing", "importing 'missing' failed: KeyError: 'SECRET_KEY' (missing.py:2)")
-    said("broken", "module 'broken' needs 'nonexistent_mod', which is not installed here")
-    said("leaky", "postgresql://u:***@h/x")
-    said("second", "task 'nap': ctx: queueworker.context.Context must be the first parameter")
-
-
-def test_an_error_in_a_module_that_the_apps_module_imports_shows_the_way_there(
-    dsn: str, tmp_path: Path
-) -> None:
-    module(tmp_path, "shop", "import boom")
-    module(tmp_path, "boom", "def check():", "    raise RuntimeError('no key')", "check()")
-    done = worker(dsn, "--app", "shop", PYTHONPATH=str(tmp_path))
-    first, *frames = done.stderr.splitlines()
-
-    assert (done.returncode, first) == (
-        1,
-        "queueworker: importing 'shop' failed: RuntimeError: no key (boom.py:2)",
-    )
-    assert [line.split(",")[0].split("/")[-1] for line in frames if "File" in line] == [
-        'shop.py"',
-        'boom.py"',
-        'boom.py"',
-    ]
-
-
-def test_an_unknown_attribute_is_one_line(dsn: str) -> None:
-    done = worker(dsn, "--app", "tests.support.ledger_tasks:nothing")
-
-    assert_one_line(done, "nothing", "--app")
-
-
-def test_a_missing_app_is_one_line(dsn: str) -> None:
-    assert_one_line(worker(dsn), "--app", "QUEUEWORKER_APP")
-
-
-def test_a_port_in_use_is_one_line(dsn: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = worker(dsn, "--app", APP, "--port", str(port))
-
-    assert_one_line(done, str(port), "--port")
-
-
-def test_a_missing_permission_is_one_line(dsn: str, bench: Bench) -> None:
-    name = "stranger_of_the_cli"
-    bench.conn.execute(f"DROP ROLE IF EXISTS {name}")
-    bench.conn.execute(f"CREATE ROLE {name} LOGIN")
-    try:
-        stranger = dsn.replace("user=postgres", f"user={name}")
-        for command, role in (
-            (("stats",), "reader"),
-            (("worker", "--app", APP, "--queue", "mail", "--port", "0"), "worker"),
-            (("enqueue", "--queue", "mail", "--task", "noop"), "enqueue"),
-            (("queue", "pause", "mail"), "owner"),
-        ):
-            done = run_command(stranger, *command)
-            assert_one_line(done, "lacks a right", f"GRANT queueworker_{role} TO {name}")
-        assert_one_line(run_command(stranger, "migrate"), "migrate")
-    finally:
-        bench.conn.execute(f"DROP ROLE {name}")
-
-
-def test_a_missing_schema_is_one_line(empty_dsn: str) -> None:
-    for command in (("stats",), ("queue", "list"), ("enqueue", "--queue", "q", "--task", "t")):
-        assert_one_line(run_command(empty_dsn, *command), "queueworker migrate")
-
-
-def test_a_worker_on_an_older_schema_waits_and_says_both_versions(dsn: str, bench: Bench) -> None:
-    newest = bench.one("SELECT max(version) FROM queueworker.migration")
-    other = bench.one("SELECT max(version) FROM queueworker.migration WHERE version < %s", newest)
-    bench.conn.execute("DELETE FROM queueworker.migration WHERE version = %s", (newest,))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with WorkerProcess(dsn, "--port", str(port)) as waiting:
-        wait_until(lambda: "queueworker migrate" in waiting.log, what="a warning")
-        status, text = probe(port, "/readyz")
-        assert (status, probe(port, "/livez")[0]) == (503, 200)
-        assert f"version {other}" in text
-        assert f"needs {newest}" in text
-        assert waiting.stop(within_s=5) == 0
-
-
-def test_wrong_usage_exits_with_2_and_help_teaches(dsn: str) -> None:
-    assert run_command(dsn, "worker", "--concurrency", "many").returncode == 2
-    assert run_command(dsn).returncode == 2
-    for command in ((), ("worker",), ("enqueue",), ("dead", "purge"), ("db", "start")):
-        done = run_command(dsn, *command, "--help")
-        assert done.returncode == 0
-        assert "queueworker" in done.stdout
-
-
-def test_bad_values_are_one_line(dsn: str) -> None:
-    assert_one_line(worker(dsn, "--app", APP, "--concurrency", "0"), "--concurrency")
-    assert_one_line(worker(dsn, "--app", APP, "--queue", "mail:0"), "mail:0")
-    assert_one_line(worker(dsn, "--app", APP, QUEUEWORKER_POLL_S="soon"), "QUEUEWORKER_POLL_S")
-    task = ("enqueue", "--queue", "q", "--task", "t", "--args")
-    assert_one_line(run_command(dsn, *task, "{to: me}"), "--args")
-    assert_one_line(run_command(dsn, *task, "[1]"), "object")
-    for delay_s in ("nan", "inf", "-5"):
-        done = run_command(dsn, *task, "{}", "--delay", delay_s)
-        assert_one_line(done, "--delay must be 0 or more seconds")
-    assert_one_line(run_command(dsn, *task, "{}", "--unique-key", ""), "--unique-key is empty")
-    assert_one_line(run_command(dsn, "queue", "pause"), "NAME, or --queue NAME")
-    assert_one_line(run_command(dsn, "job", "cancel", "5", "--queue", "mail"), "not both")
-    assert_one_line(run_command(dsn, "dead", "list", "--queue", "q", "--most", "0"), "--most")
+from tests.support.commands import Completed, assert_one_line, module
+from tests.support.worker_process import Bench, WorkerProcess, environment, run_command
 
 
 def test_numbers_of_a_list_stand_on_one_line_of_the_json(dsn: str, bench: Bench) -> None:
@@ -234,15 +19,6 @@ def test_numbers_of_a_list_stand_on_one_line_of_the_json(dsn: str, bench: Bench)
     assert '"wait_histogram": [0, 0, ' in printed
     shown = run_command(dsn, "job", "show", str(job_id), "--json").stdout
     assert json.loads(shown)["job"]["args"] == args
-
-
-def test_a_worker_names_the_signal_that_stops_it(dsn: str) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with WorkerProcess(dsn) as worker:
-            worker.ready().signal(number)
-            assert worker.wait(within_s=10) == 0
-            assert f"{number.name}: draining, 0 jobs run" in worker.log
-            assert re.match(r"[0-9-]{10} [0-9:]{8},\d{3}[+-]\d{4} INFO ", worker.lines[-1])
 
 
 def test_many_jobs_are_enqueued_in_one_transaction(dsn: str, bench: Bench) -> None:
@@ -295,54 +71,11 @@ def test_dead_letters_are_listed_retried_and_purged(dsn: str, bench: Bench) -> N
     assert bench.one("SELECT count(*) FROM queueworker.dead_job") == 0
 
 
-def test_a_worker_whose_tasks_have_other_queues_says_so(dsn: str) -> None:
-    told = f"no task of {APP} has its queue among: elsewhere, other (they have: mail, reports)"
-    with WorkerProcess(dsn, "--queue", "elsewhere", "--queue", "other") as worker:
-        worker.ready()
-        assert told in worker.log
-    with WorkerProcess(dsn) as worker:
-        worker.ready()
-        assert "has its queue among" not in worker.log
-
-
-def test_a_job_that_no_live_worker_knows_says_what_it_waits_for(dsn: str, bench: Bench) -> None:
-    (job_id,) = bench.enqueue("stranger")
-
-    def shown() -> str:
-        return run_command(dsn, "job", "show", str(job_id)).stdout
-
-    assert "waits for  a worker: none is alive that serves queue 'mail'" in shown()
-    assert "no live worker knows it" not in run_command(dsn, "stats").stdout
-    with WorkerProcess(dsn) as worker:
-        worker.ready()
-        assert "waits for  a worker that knows task 'stranger'" in shown()
-        printed = json.loads(run_command(dsn, "job", "show", str(job_id), "--json").stdout)
-        assert printed["waits_for"] == "a worker that knows task 'stranger'"
-        told = "queue mail: 1 ready job of task 'stranger': no live worker knows it"
-        assert told in run_command(dsn, "stats").stdout
-        run_command(dsn, "queue", "pause", "--queue", "mail")
-        assert "waits for  the end of the pause: queueworker queue resume mail" in shown()
-
-
 def test_a_crash_is_shown_beside_the_attempts_and_not_among_them(dsn: str, bench: Bench) -> None:
     (job_id,) = bench.enqueue("noop")
     bench.conn.execute("UPDATE queueworker.job SET attempt = 2, crash_count = 1")
     shown = run_command(dsn, "job", "show", str(job_id)).stdout
     assert "attempts   1 of 1, and 1 crash that is not charged\n" in shown
-
-
-def test_a_worker_says_when_its_database_is_back(dsn: str, bench: Bench) -> None:
-    with WorkerProcess(dsn) as worker:
-        worker.ready()
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        bench.conn.execute(f"{ended} WHERE application_name = 'queueworker lease'")
-        wait_until(
-            lambda: "lease: the database is back after" in worker.log, within_s=15, what="it"
-        )
-    with WorkerProcess(dsn) as quiet:
-        quiet.ready()
-        assert quiet.stop() == 0
-        assert "is back" not in quiet.log
 
 
 def test_queues_are_created_listed_paused_and_resumed(dsn: str) -> None:
