@@ -1,7 +1,6 @@
 """Floors beside transactions that stay open: whose writing is no matter, and who may still commit."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import LiteralString
@@ -9,6 +8,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 from tests.support.engine import AGE_SWEEPS, Engine, engine, succeed
+from tests.support.late import AGE_TICK, BUDGET, LATE
 from tests.support.postgres import Connection
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Bench, WorkerProcess
@@ -18,10 +18,6 @@ from queueworker.store import MoveState
 pytestmark = pytest.mark.postgres
 
 FLOORS = "SELECT floor, safe_floor FROM queueworker.lane"
-# A tick waits 3 s for those that may have drawn before it.
-AGE_TICK = "UPDATE queueworker.queue SET tick_at = tick_at - interval '4 s'"
-BUDGET = "UPDATE queueworker.queue SET low_from = '-infinity'"
-LATE = "SELECT cardinality(late) FROM queueworker.queue"
 
 
 async def finish(e: Engine, count: int) -> int:
@@ -217,56 +213,3 @@ def test_what_a_late_transaction_wrote_into_a_queue_before_its_move_is_claimed(
     found, late = asyncio.run(scenario())
 
     assert found == [late]
-
-
-async def produce(dsn: str, chance: random.Random, wanted: list[int]) -> None:
-    """Enqueue in transactions of any length; note what was committed."""
-    for _ in range(25):
-        async with engine(dsn) as own:
-            is_kept = chance.random() < 0.7
-            async with own.conn.transaction(force_rollback=not is_kept):
-                ids = await own.enqueue(chance.randint(1, 4))
-                await asyncio.sleep(chance.choice([0, 0, 0.01, 0.1]))
-                ids += await own.enqueue(1)
-            wanted += ids if is_kept else []
-
-
-async def keep_sweeping(e: Engine, chance: random.Random) -> None:
-    while True:
-        if chance.random() < 0.6:
-            await e.conn.execute(AGE_TICK)
-        await e.sweep()
-        await asyncio.sleep(0.005)
-
-
-async def claim_and_complete(e: Engine) -> list[int]:
-    jobs = await e.claim(await e.worker(), 10)
-    await e.store.complete(e.queue, [succeed(job) for job in jobs])
-    return [job.id for job in jobs]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_no_job_is_skipped_beside_producers_that_commit_in_any_order(dsn: str, seed: int) -> None:
-    chance = random.Random(seed)
-    wanted: list[int] = []
-    claimed: list[int] = []
-
-    async def scenario() -> int:
-        async with engine(dsn) as e, engine(dsn) as claimer:
-            sweeping = asyncio.create_task(keep_sweeping(e, chance))
-            producing = asyncio.gather(*[produce(dsn, chance, wanted) for _ in range(4)])
-            while not producing.done():
-                claimed.extend(await claim_and_complete(claimer))
-            await producing
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
-        async with engine(dsn) as e:
-            await e.conn.execute(BUDGET)
-            for _ in range(3):
-                await e.sweep()
-            while found := await claim_and_complete(e):
-                claimed.extend(found)
-            return int(await e.one(LATE))
-
-    assert asyncio.run(scenario()) == 0
-    assert sorted(claimed) == sorted(wanted)

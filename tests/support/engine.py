@@ -166,3 +166,11 @@ def bury(job: ClaimedJob) -> Transition:
 
 def load(busy: int = 0, held: int = 0) -> WorkerLoad:
     return WorkerLoad(slots=10, busy=busy, held=held)
+
+
+async def die(e: Engine, limit: int = 1, started: int | None = None) -> list[int]:
+    """Let a worker claim and vanish; give the claimed ids."""
+    worker = await e.worker()
+    jobs = await e.claim(worker, limit, started=started)
+    await e.expire(worker)
+    return [job.id for job in jobs]
