@@ -1,10 +1,17 @@
-"""Rows of `queue_lag` for tests."""
+"""Rows of `queue_lag` for tests, and a source that reads them from a real Postgres."""
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag import QueueLag
+from queueworker_operator.lag.postgres import PostgresLag
+from queueworker_operator.settings import DatabaseSettings
 
 BUCKETS = 48
+HASTY = DatabaseSettings(connect_timeout_s=1.0, call_timeout_s=0.5)
 
 
 def lag(queue: str = "mail", **fields: object) -> QueueLag:
@@ -42,3 +49,24 @@ def lag(queue: str = "mail", **fields: object) -> QueueLag:
         worker_tasks=(),
     )
     return replace(nothing, **fields)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def opened(dsn: str, settings: DatabaseSettings = HASTY) -> AsyncIterator[PostgresLag]:
+    source = PostgresLag(dsn, settings=settings)
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+async def until_read(source: PostgresLag, queue: str, within_s: float = 10.0) -> float:
+    """Read until it succeeds; give the seconds that took."""
+    began_s = time.monotonic()
+    while True:
+        try:
+            await source.read([queue])
+            return time.monotonic() - began_s
+        except LagUnavailable:
+            assert time.monotonic() - began_s < within_s
+            await source.wait(0.1)
