@@ -2,12 +2,21 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.judge import Judge, judged_by_its_secrets
 from tests.support.mail import Place
+from tests.support.operator_process import (
+    Operator,
+    Start,
+    grant,
+    kubeconfig_of_account,
+    running_operator,
+)
+from tests.support.postgres import CANARY
 
 CRD = Path(__file__).parents[2] / "crds" / "queueworkers.queueworker.dev.yaml"
 
@@ -57,3 +66,27 @@ def judge(request: pytest.FixtureRequest, place: Place) -> Iterator[Judge]:
     marker = request.node.get_closest_marker("others_write")
     with judged_by_its_secrets(place, marker.args[0] if marker else None) as judge:
         yield judge
+
+
+@pytest.fixture
+def place(crd: ApiServer, namespace: str) -> Place:
+    grant(crd, namespace)
+    return Place(server=crd, namespace=namespace)
+
+
+@pytest.fixture
+def start(judge: Judge, place: Place, tmp_path: Path, dsn: str) -> Iterator[Start]:
+    """Start operators; they stop before the database goes, and no log may hold its password."""
+    assert CANARY in dsn
+    kubeconfig = kubeconfig_of_account(place.server, place.namespace, tmp_path)
+    logs: list[Path] = []
+    with ExitStack() as stack:
+
+        def begin() -> Operator:
+            logs.append(tmp_path / f"operator-{len(logs)}.log")
+            return stack.enter_context(running_operator(judge, kubeconfig, logs[-1]))
+
+        yield begin
+    for log in logs:
+        assert CANARY not in log.read_text()
+        assert "Traceback" not in log.read_text()

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from tests.support.controlplane import ApiServer
+from tests.support.postgres import Connection
 from tests.support.waiting import wait_until
 
 Body = dict[str, Any]
@@ -140,3 +141,10 @@ class Place:
     def events(self) -> list[Body]:
         listed = json.loads(self.kubectl("get", "events", "-o", "json"))["items"]
         return [body for body in listed if body["involvedObject"]["kind"] == "QueueWorker"]
+
+
+def enqueue(conn: Connection, count: int, queue: str = "mail") -> None:
+    conn.execute(
+        "SELECT queueworker.enqueue_many(%s, 'send', array_fill('{}'::jsonb, ARRAY[%s]))",
+        (queue, count),
+    )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ class Operator:
         """Send SIGTERM and give the exit code."""
         self.process.terminate()
         return self.process.wait(STOP_WITHIN_S)
+
+
+Start = Callable[[], Operator]
 
 
 def grant(server: ApiServer, namespace: str, *values: str) -> None:
