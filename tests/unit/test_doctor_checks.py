@@ -8,110 +8,33 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from tests.support import patient
-from tests.support.mail import deployment, pod, queue_worker
+from tests.support.ailments import (
+    backlog,
+    born,
+    found,
+    hpa,
+    hpa_of_keda,
+    other,
+    restarted,
+    signed,
+    target,
+    tls,
+    waiting,
+    with_ready_pods,
+    written_by,
+)
 from tests.support.pages import ROOT
-from tests.support.patient import cluster, healthy, lags, lease, placed, server, worker
+from tests.support.patient import cluster, healthy, lags, lease, server, worker
 
 from queueworker.schema.migrate import latest_version
 from queueworker_operator.lag.examine import SCHEMA_VERSION, Rights, Table
 from queueworker_operator.lag.foreign import refusal_of
 from queueworker_operator.plugin.doctor.checks import CHECKS, examine
-from queueworker_operator.plugin.doctor.facts import Address, Facts, Read
-from queueworker_operator.plugin.doctor.finding import Finding, Level
+from queueworker_operator.plugin.doctor.facts import Facts, Read
+from queueworker_operator.plugin.doctor.finding import Level
 from queueworker_operator.plugin.doctor.gather import address_of
 
 NEEDS_NO_READ = {"resource"}
-
-
-def found(check: str, facts: Facts) -> Finding:
-    return next(finding for finding in examine(facts) if finding.check == check)
-
-
-def target(**spec: Any) -> Read[Any]:
-    body = placed(deployment(replicas=1))
-    container = body["spec"]["template"]["spec"]["containers"][0]
-    container.update(spec)
-    return Read(body)
-
-
-def waiting(reason: str) -> Read[Any]:
-    body = placed(pod("mail-worker-a", ready=False))
-    state = {"name": "worker", "state": {"waiting": {"reason": reason}}}
-    body["status"]["containerStatuses"] = [state]
-    return Read([body])
-
-
-def restarted() -> Read[Any]:
-    body = placed(pod("mail-worker-a"))
-    body["status"]["containerStatuses"] = [{"name": "worker", "restartCount": 2}]
-    return Read([body])
-
-
-def hpa(kind: str = "HPA") -> Read[Any]:
-    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "mail-worker"}}
-    return Read([{"kind": kind, "metadata": {"name": "old"}, "spec": spec}])
-
-
-def hpa_of_keda() -> Read[Any]:
-    """The HPA comes first, as they are listed."""
-    made = {"name": "keda-hpa-mail", "ownerReferences": [KEDAS]}
-    [one] = hpa().get()
-    [scaled_object] = hpa("ScaledObject").get()
-    return Read(
-        [
-            {**one, "metadata": made},
-            {**scaled_object, "metadata": {"name": "mail"}},
-        ]
-    )
-
-
-def written_by(manager: str) -> Read[Any]:
-    body = placed(deployment(replicas=1))
-    entry = {"manager": manager, "time": "2026", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-    body["metadata"]["managedFields"] = [entry]
-    return Read(body)
-
-
-def other(name: str = "other", **spec: Any) -> Read[Any]:
-    body = placed(queue_worker(name, **spec))
-    body["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
-    return Read([patient.body(), body])
-
-
-def born(at: str) -> Any:
-    body = patient.body()
-    return {**body, "metadata": {**body["metadata"], "creationTimestamp": at}}
-
-
-def signed(**namespaces: str) -> Any:
-    """Give a body whose status the operators of these namespaces wrote last at these times."""
-    body = patient.body()
-    entries = [
-        {"manager": f"queueworker-operator@{name}", "time": at, "subresource": "status"}
-        for name, at in namespaces.items()
-    ]
-    return {**body, "metadata": {**body["metadata"], "managedFields": entries}}
-
-
-def with_ready_pods(count: int) -> Read[Any]:
-    return Read({**placed(deployment(replicas=count)), "status": {"readyReplicas": count}})
-
-
-def backlog(**changes: float) -> Any:
-    known = {"ready": 3, "serviceSeconds": 2.0, "startUpSeconds": 8.0}
-    return patient.body({"backlog": known | changes})
-
-
-def tls(sslmode: str, *, local: bool = False) -> Read[Address]:
-    return Read(Address(place="database mail at db", sslmode=sslmode, local=local))
-
-
-KEDAS = {
-    "apiVersion": "keda.sh/v1alpha1",
-    "kind": "ScaledObject",
-    "name": "mail",
-    "controller": True,
-}
 NOT_READY = {"type": "Ready", "status": "False", "reason": "TargetMissing", "message": "gone"}
 ELSEWHERE = {"scaleTargetRef": {"name": "other-worker"}}
 BLOATED = Table(name="job_default", live=10, dead=500_000, size_bytes=9_000_000)
@@ -248,69 +171,6 @@ def test_the_reason_why_a_fact_is_not_known_is_told(name: str) -> None:
     assert unknown
     assert {one.level for one in unknown} == {Level.UNKNOWN}
     assert {one.said for one in unknown} == {"the network is down"}
-
-
-def test_no_worker_at_all_is_not_a_queue_of_another_name() -> None:
-    scaled_in = healthy(lags=lags(workers=0, ready=3), deployment=with_ready_pods(0))
-
-    assert found("queues", scaled_in).level is Level.OK
-
-
-def test_a_grace_as_long_as_the_pods_is_fine() -> None:
-    same = target(env=[{"name": "QUEUEWORKER_GRACE_S", "value": "30"}])
-
-    assert found("grace", healthy(deployment=same)).level is Level.OK
-
-
-def test_a_dry_run_beside_another_scaler_is_fine() -> None:
-    beside = healthy(body=patient.body(mode="DryRun"), scalers=hpa())
-
-    assert found("rivals", beside).level is Level.OK
-
-
-def test_the_operator_of_a_release_that_is_gone_is_no_rival() -> None:
-    body = signed(shop="2025-12-31T23:59:00Z", ops="2025-12-31T20:00:00Z")
-
-    assert found("rivals", healthy(body=body)).level is Level.OK
-
-
-def test_the_operator_of_another_team_does_not_stand_for_ones_own() -> None:
-    leases = Read([lease(namespace="teamb"), lease("2025-12-31T00:00:00Z", namespace="teama")])
-    theirs = healthy(body=signed(teama="2025-12-31T00:00:00Z"), cluster=cluster(leases=leases))
-
-    finding = found("operator", theirs)
-    assert finding.level is Level.FAIL
-    assert "the Lease in teama; the last renewal was 24h ago" in finding.said
-    assert finding.remedy.startswith("kubectl -n teama logs")
-    assert found("resource", theirs).level is Level.WARN
-    assert "was Ready when an operator last wrote" in found("resource", theirs).said
-
-
-def test_the_operator_that_took_a_queueworker_over_is_the_one_that_counts() -> None:
-    """The first one lives on, for other namespaces."""
-    body = signed(ops="2025-12-31T20:00:00Z", shop="2025-12-31T23:00:00Z")
-    alone = cluster(leases=Read([lease(namespace="ops")]))
-    both = cluster(leases=Read([lease(namespace="ops"), lease(namespace="shop")]))
-
-    gone = found("operator", healthy(body=body, cluster=alone))
-    assert (gone.level, gone.said) == (
-        Level.FAIL,
-        "the operator in shop, which wrote the status, has no Lease now",
-    )
-    assert "in shop, renewed 2s ago" in found("operator", healthy(body=body, cluster=both)).said
-
-
-def test_nobody_can_read_along_on_a_socket() -> None:
-    local = healthy(address=tls("prefer", local=True), server=server(encrypted=False))
-
-    assert found("tls", local).level is Level.OK
-
-
-def test_sessions_that_the_role_may_not_see_are_not_taken_for_none() -> None:
-    finding = found("transactions", healthy(server=server(oldest_transaction_s=None)))
-
-    assert finding.level is Level.UNKNOWN
-    assert "GRANT pg_read_all_stats TO mail_operator;" in finding.said
 
 
 def test_the_schema_that_is_looked_for_is_the_newest() -> None:

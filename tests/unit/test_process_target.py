@@ -3,77 +3,27 @@
 import asyncio
 import os
 import re
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support.processes import (
+    CRASHING,
+    DEADLINE_S,
+    NEVER_READY,
+    STUBBORN,
+    WORKER,
+    gone,
+    names,
+    read_log,
+    ready,
+    run,
+    target_of,
+    until,
+)
 
-from queueworker_operator.target.pod import Command, says_ready
+from queueworker_operator.target.pod import Command
 from queueworker_operator.target.process import ProcessTarget
-
-DEADLINE_S = 20.0
-READY = 'print(\'{"message": "ready: port 1"}\', flush=True)'
-WORKER = f"""
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-{READY}
-time.sleep(60)
-"""
-STUBBORN = f"""
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-{READY}
-time.sleep(60)
-"""
-NEVER_READY = "import time; print('starting', flush=True); time.sleep(60)"
-CRASHING = "import sys; print('no such queue', flush=True); sys.exit(3)"
-
-
-def target_of(
-    script: str,
-    folder: Path,
-    *,
-    grace_s: float = 10.0,
-    clock: Callable[[], float] = time.monotonic,
-) -> ProcessTarget:
-    def command(pod: str) -> Command:
-        environment = {**os.environ, "QUEUEWORKER_POD_NAME": pod}
-        return Command(words=(sys.executable, "-c", script), environment=environment, folder=folder)
-
-    return ProcessTarget("shop", "mail", command, grace_s=grace_s, logs=folder, clock=clock)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 the event happens in another process
-            await asyncio.sleep(0.02)
-
-
-def run(story: Callable[[ProcessTarget], Awaitable[None]], target: ProcessTarget) -> None:
-    async def play() -> None:
-        try:
-            await story(target)
-        finally:
-            target.kill()
-            await target.close()
-
-    asyncio.run(play())
-
-
-def ready(target: ProcessTarget) -> int:
-    replicas = target.read()
-    assert replicas is not None
-    return replicas.ready
-
-
-def names(target: ProcessTarget) -> list[str]:
-    return [pod.name for pod in target.pods()]
-
-
-def gone(target: ProcessTarget) -> tuple[str, ...]:
-    return tuple(pod.name for pod in target.take_gone())
 
 
 def test_pods_become_ready_when_their_worker_says_so(tmp_path: Path) -> None:
@@ -102,11 +52,6 @@ def test_a_pod_that_says_nothing_stays_starting(tmp_path: Path) -> None:
         assert ready(target) == 0
 
     run(story, target_of(NEVER_READY, tmp_path))
-
-
-def read_log(folder: Path, pod: str) -> str:
-    log = folder / f"{pod}.log"
-    return log.read_text() if log.exists() else ""
 
 
 def test_scaling_in_ends_the_preferred_pods_first(tmp_path: Path) -> None:
@@ -241,19 +186,3 @@ def test_worker_seconds_count_each_pod_from_creation_to_exit(tmp_path: Path) -> 
         assert target.spent_s() == spent_s
 
     run(story, target_of(WORKER, tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ('{"level": "info", "message": "ready: port 41237, worker w, 4 slots"}', True),
-        ("12:00:01 INFO ready: port 41237, worker w, 4 slots", True),
-        ('{"level": "info", "message": "not ready: the schema is old"}', False),
-        ('{"level": "info", "message": "port 8080 is in use"}', False),
-        ('{"level": "info"}', False),
-        ("ready, steady, go", False),
-        ("{not json", False),
-    ],
-)
-def test_the_ready_line_is_known_as_json_and_as_text(line: str, expected: bool) -> None:
-    assert says_ready(line) is expected

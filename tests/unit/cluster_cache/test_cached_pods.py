@@ -1,86 +1,16 @@
-"""What the caches make of watch events: sizes, start-up times, dead pods, rivals."""
+"""What the caches make of pods: sizes, start-up times, and which of them are gone."""
 
-import asyncio
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import pytest
+from tests.support.watched import Clock, deployment, pod
 
 from queueworker_operator.decision.model import PodId
-from queueworker_operator.errors import TargetUnavailable
-from queueworker_operator.kube import Client, Credentials
 from queueworker_operator.target.cache import ClusterCache
 from queueworker_operator.target.deployment import DeploymentTarget
 from queueworker_operator.target.objects import requirements_of
-
-OURS = "queueworker-operator"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def cache(clock: Clock) -> ClusterCache:
-    return ClusterCache(clock, lambda: 1_767_225_600.0)  # 2026-01-01T00:00:00Z
-
-
-@pytest.fixture
-def target(cache: ClusterCache, clock: Clock) -> DeploymentTarget:
-    client = Client(Credentials(server="https://127.0.0.1:1"))
-    return DeploymentTarget(cache, client, namespace="shop", name="mail", clock=clock)
-
-
-def deployment(version: int = 1, **more: Any) -> dict[str, Any]:
-    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "mail"}}} | more.get("spec", {})
-    return {
-        "metadata": {
-            "namespace": "shop",
-            "name": "mail",
-            "uid": "d",
-            "resourceVersion": str(version),
-            "managedFields": more.get("managers", []),
-        },
-        "spec": spec,
-        "status": more.get("status", {}),
-    }
-
-
-def pod(name: str, version: int = 1, *, ready: bool = False, **more: Any) -> dict[str, Any]:
-    meta = {
-        "namespace": "shop",
-        "name": name,
-        "uid": f"uid-{name}",
-        "resourceVersion": str(version),
-        "labels": {"app": "mail"},
-        "creationTimestamp": "2025-12-31T23:59:50Z",
-    }
-    status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
-    return {
-        "metadata": meta | more.get("meta", {}),
-        "spec": {},
-        "status": status | more.get("status", {}),
-    }
-
-
-def wrote(manager: str) -> list[dict[str, Any]]:
-    fields = {"f:spec": {"f:replicas": {}}}
-    return [{"manager": manager, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields}]
-
-
-def test_a_deployment_that_is_not_known_is_no_zero(target: DeploymentTarget) -> None:
-    assert target.read() is None
-    assert target.pods() == ()
 
 
 def test_ready_starting_and_terminating_pods_are_told_apart(
@@ -242,27 +172,6 @@ def test_of_several_containers_the_workers_alone_are_gone_when_they_end(
     assert bool(target.take_gone()) is is_gone
 
 
-def test_an_older_event_changes_nothing(cache: ClusterCache, target: DeploymentTarget) -> None:
-    cache.put_deployment(deployment(5, spec={"replicas": 8}))
-    cache.put_deployment(deployment(4))
-    cache.put_pod(pod("a", 9, ready=True))
-    cache.put_pod(pod("a", 8))
-
-    replicas = target.read()
-
-    assert replicas is not None
-    assert (replicas.current, replicas.ready) == (8, 1)
-
-
-def test_pods_of_two_templates_are_a_rollout(cache: ClusterCache, target: DeploymentTarget) -> None:
-    cache.put_deployment(deployment(status={"replicas": 4, "updatedReplicas": 1}))
-
-    replicas = target.read()
-
-    assert replicas is not None
-    assert replicas.rollout
-
-
 @pytest.mark.parametrize(
     ("selector", "matches"),
     [
@@ -285,43 +194,3 @@ def test_pods_belong_by_the_deployments_selector(
 
     assert bool(cache.pods_of("shop", requirements_of(selector))) is matches
     assert cache.pods_of("elsewhere", requirements_of(selector)) == []
-
-
-def test_who_overwrites_us_again_and_again_is_a_rival(cache: ClusterCache, clock: Clock) -> None:
-    version = 1
-    for _ in range(3):
-        assert cache.rival_of(("shop", "mail")) is None
-        cache.put_deployment(deployment(version, spec={"replicas": 9}, managers=wrote(OURS)))
-        cache.put_deployment(
-            deployment(version + 1, spec={"replicas": 1}, managers=wrote("argocd"))
-        )
-        version += 2
-
-    assert cache.rival_of(("shop", "mail")) == "argocd"
-    clock.now_s += 601
-    assert cache.rival_of(("shop", "mail")) is None
-
-
-def test_our_own_writes_make_no_rival(cache: ClusterCache) -> None:
-    for version in range(1, 9):
-        cache.put_deployment(deployment(version, spec={"replicas": version}, managers=wrote(OURS)))
-
-    assert cache.rival_of(("shop", "mail")) is None
-
-
-def test_a_write_shows_at_once_and_an_older_event_does_not_undo_it(
-    cache: ClusterCache, target: DeploymentTarget
-) -> None:
-    cache.put_deployment(deployment(5))
-    cache.note_scaled(("shop", "mail"), 9, "7")
-    cache.put_deployment(deployment(6))
-
-    replicas = target.read()
-
-    assert replicas is not None
-    assert replicas.current == 9
-
-
-def test_scaling_what_does_not_exist_is_refused(target: DeploymentTarget) -> None:
-    with pytest.raises(TargetUnavailable, match="does not exist"):
-        asyncio.run(target.scale(3))
