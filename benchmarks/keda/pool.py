@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -183,6 +184,7 @@ class Pool:
             self._api.delete(f"{PODS}/{pod.seat.pod}", {"gracePeriodSeconds": 0})
 
     def _restart(self, pod: FakePod) -> None:
+        end = {"exitCode": 137, "reason": "Error", "finishedAt": f"{datetime.now(UTC):%FT%TZ}"}
         time.sleep(random.uniform(0, LOOKS_EACH_S))  # noqa: S311 a phase
         with self._lock:
             if pod.is_ending or self._is_over:
@@ -192,7 +194,7 @@ class Pool:
                 {
                     **status,
                     "restartCount": status["restartCount"] + 1,
-                    "lastState": {"terminated": {"exitCode": 137, "reason": "Error"}},
+                    "lastState": {"terminated": end},
                 }
                 for status in pod.statuses
             ]

@@ -1,5 +1,6 @@
 """What the watch streams told about Deployments and pods. Fed by handlers, read by targets."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -21,6 +22,11 @@ from queueworker_operator.target.rival import Rivalry
 Body = Mapping[str, Any]
 Key = tuple[str, str]
 REMEMBERED_GONE = 20_000
+# The database spares the leases of workers younger than 5 s, so that of a container's next worker
+# lives. What is learned later (the watch was away) is kept to ourselves: the dead one's lease ends
+# by itself. A second is left for the node's clock, which may be ahead of ours.
+RESTART_TOLD_FOR_S = 4.0
+CLOCKS_DIFFER_BY_S = 1.0
 NO_RIVALRY = Rivalry()
 
 
@@ -42,7 +48,7 @@ class ClusterCache:
         self._by_label: dict[tuple[str, str, str], dict[str, Pod]] = {}
         self._news: dict[tuple[str, str, str], int] = {}
         self._last_news = 0
-        self._gone: deque[tuple[int, Pod]] = deque(maxlen=REMEMBERED_GONE)
+        self._gone: deque[tuple[int, float, Pod]] = deque(maxlen=REMEMBERED_GONE)
         self._gone_count = 0
 
     @property
@@ -110,8 +116,10 @@ class ClusterCache:
         self._unlink(before)
         self._link(pod)
         known = before if before is not None and before.uid == pod.uid else None
-        if known is not None and _ended_since(known, pod):
+        if known is not None and pod.ended and not known.ended:
             self._note_gone(pod)
+        elif known is not None and pod.restarts > known.restarts:
+            self._note_gone(pod, for_s=_restart_told_for_s(pod, self._wall()))
 
     def drop_pod(self, key: Key, uid: str | None = None) -> None:
         """Forget a deleted pod; its leases may end. One made anew has another `uid` and stays."""
@@ -139,9 +147,10 @@ class ClusterCache:
         return min((self._news.get(entry, 0) for entry in exact), default=self._last_news)
 
     def gone_since(self, place: int) -> Iterable[Pod]:
-        """List the pods that died, vanished or restarted a container after `place`."""
+        """List the pods that died, vanished or restarted a container (just now) after `place`."""
+        now_s = self._clock()
         newest_first = takewhile(lambda entry: entry[0] > place, reversed(self._gone))
-        return [pod for _, pod in newest_first]
+        return [pod for _, until_s, pod in newest_first if now_s <= until_s]
 
     def uids_of_pods(self) -> Mapping[Key, str]:
         """Name all cached pods, with their UIDs."""
@@ -155,9 +164,9 @@ class ClusterCache:
         exact = [self._by_label.get(entry, {}) for entry in exact_labels(namespace, selector)]
         return min(exact, key=len).values() if exact else self._pods.values()
 
-    def _note_gone(self, pod: Pod) -> None:
+    def _note_gone(self, pod: Pod, *, for_s: float = math.inf) -> None:
         self._gone_count += 1
-        self._gone.append((self._gone_count, pod))
+        self._gone.append((self._gone_count, self._clock() + for_s, pod))
 
     def _note_news(self, pod: Pod) -> None:
         self._last_news += 1
@@ -197,5 +206,7 @@ def key_of(body: Body) -> Key:
     return body["metadata"]["namespace"], body["metadata"]["name"]
 
 
-def _ended_since(before: Pod, pod: Pod) -> bool:
-    return (pod.ended and not before.ended) or pod.restarts > before.restarts
+def _restart_told_for_s(pod: Pod, wall_s: float) -> float:
+    """Give for how long from now it is safe to end the leases of the pod's dead worker."""
+    age_s = math.inf if pod.ended_at_s is None else wall_s - pod.ended_at_s
+    return RESTART_TOLD_FOR_S - age_s if age_s >= -CLOCKS_DIFFER_BY_S else -math.inf

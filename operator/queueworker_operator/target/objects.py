@@ -19,7 +19,8 @@ UNNAMED = "a writer without a name (a size of 0 bears none)"
 class Pod:
     """One pod. `created_s` is on the operator's monotonic clock; `start_up_s` once it is known.
 
-    `restarts` grows each time that all its workers have ended.
+    `restarts` grows each time that all its workers have ended; `ended_at_s` is when the last of
+    them did (epoch seconds of its node's clock), None where that is not told.
     """
 
     namespace: str
@@ -32,6 +33,7 @@ class Pod:
     terminating: bool
     ended: bool
     restarts: int
+    ended_at_s: float | None = None
     cost: str | None = None
     start_up_s: float | None = None
     was_ready: bool = False
@@ -105,6 +107,7 @@ class Requirement:
 def pod_of(body: Body, created_s: float) -> Pod:
     """Read a pod's body."""
     meta, status = body["metadata"], body.get("status") or {}
+    workers = _workers(body)
     return Pod(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -115,7 +118,8 @@ def pod_of(body: Body, created_s: float) -> Pod:
         ready=_is_ready(status.get("conditions") or ()),
         terminating=meta.get("deletionTimestamp") is not None,
         ended=status.get("phase") in ENDED_PHASES,
-        restarts=_restarts(body),
+        restarts=_restarts(workers),
+        ended_at_s=max((at_s for one in workers for at_s in _ends_s(one)), default=None),
         cost=(meta.get("annotations") or {}).get(DELETION_COST),
     )
 
@@ -211,18 +215,30 @@ def ends_of(status: Body) -> int:
     return int(status.get("restartCount", 0)) + int(ended_now)
 
 
-def _restarts(pod: Body) -> int:
+def _workers(pod: Body) -> Sequence[Body]:
+    """List what is told of the containers that run workers; of all, where none is known as one."""
+    statuses = statuses_of(pod)
+    names = {container.get("name") for container in workers_of(pod.get("spec") or {})}
+    return [one for one in statuses if one.get("name") in names] or statuses
+
+
+def _restarts(workers: Sequence[Body]) -> int:
     """Count how often the worker's container ended; of several, tell only whether all are down.
 
     A sidecar's end is none of the worker's, and a lease is ended by the pod: of two workers in one
     the other would lose its own.
     """
-    statuses = statuses_of(pod)
-    names = {container.get("name") for container in workers_of(pod.get("spec") or {})}
-    workers = [one for one in statuses if one.get("name") in names] or statuses
     if len(workers) == 1:
         return ends_of(workers[0])
     return int(bool(workers) and all(map(_is_down, workers)))
+
+
+def _ends_s(status: Body) -> Iterable[float]:
+    """List when a container's process ended, as far as that is told: this time, and the last."""
+    for kind in ("state", "lastState"):
+        text = ((status.get(kind) or {}).get("terminated") or {}).get("finishedAt")
+        if text:
+            yield datetime.fromisoformat(text).timestamp()
 
 
 def _is_down(status: Body) -> bool:

@@ -85,7 +85,7 @@ def test_dead_vanished_and_restarted_pods_are_gone_once(
 
     cache.put_pod(pod("failed", 2, status={"phase": "Failed"}))
     cache.drop_pod(("shop", "vanished"))
-    cache.put_pod(pod("restarted", 2, status={"containerStatuses": [{"restartCount": 1}]}))
+    cache.put_pod(pod("restarted", 2, status={"containerStatuses": [LIVES_AGAIN]}))
 
     gone = sorted(target.take_gone(), key=lambda one: one.name)
     names = ("failed", "restarted", "vanished")
@@ -113,20 +113,21 @@ def test_a_killed_container_is_gone_before_it_is_restarted(
 ) -> None:
     cache.put_deployment(deployment())
     cache.put_pod(pod("killed", ready=True))
-    dead = {"restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
-    restarted = {"restartCount": 1, "state": {"running": {}}}
 
-    cache.put_pod(pod("killed", 2, status={"containerStatuses": [dead]}))
+    cache.put_pod(pod("killed", 2, status={"containerStatuses": [DEAD]}))
     assert [one.name for one in target.take_gone()] == ["killed"]
-    cache.put_pod(pod("killed", 3, status={"containerStatuses": [restarted]}))
+    cache.put_pod(pod("killed", 3, status={"containerStatuses": [LIVES_AGAIN]}))
 
     assert target.take_gone() == ()  # its new worker's lease must not end
 
 
+JUST_NOW = {"terminated": {"exitCode": 137, "finishedAt": "2026-01-01T00:00:00Z"}}
 LIVES = {"restartCount": 0, "state": {"running": {}}}
-LIVES_AGAIN = {"restartCount": 1, "state": {"running": {}}}
-DEAD = {"restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
-BACKS_OFF = {"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+LIVES_AGAIN = {"restartCount": 1, "state": {"running": {}}, "lastState": JUST_NOW}
+DEAD = {"restartCount": 0, "state": JUST_NOW}
+BACKS_OFF = {"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}} | {
+    "lastState": JUST_NOW
+}
 BY_COMMAND = {"command": ["queueworker", "worker", "--app", "tasks:app"]}
 BY_ARGS = {"args": ["worker", "--app", "tasks:app"]}
 BY_NAME = {"env": [{"name": "QUEUEWORKER_POD_NAME", "valueFrom": {}}]}
