@@ -1,138 +1,17 @@
-"""How many statuses are written, and how old their figures may be: a counting API server, a fast clock."""
+"""How many statuses are written, and how old their figures may be."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
-from aiohttp import web
-from tests.support.mail import queue_worker
-from tests.support.samples import sample
+from tests.support.statuses import Place, operated
 
-from queueworker_operator.decision.model import Decision, Policy, Reason, Replicas
 from queueworker_operator.handlers.events import EVENT_LASTS_S, EVENTS_AT_ONCE, EVENTS_PER_S
-from queueworker_operator.handlers.roster import Roster
-from queueworker_operator.handlers.status import (
-    CHANGES_AT_ONCE,
-    CHANGES_PER_S,
-    FIRSTS_PER_S,
-    FRESH_S,
-    LOOK_EVERY_S,
-    StatusWriter,
-)
-from queueworker_operator.kube import Client
-from queueworker_operator.kube.credentials import Credentials
-from queueworker_operator.report import Report
-from queueworker_operator.target.cache import ClusterCache
+from queueworker_operator.handlers.status import CHANGES_AT_ONCE, CHANGES_PER_S, FRESH_S
 
 MOST_WRITES_PER_S = 1.5
-STEADY = Decision(desired=1, current=1, reason=Reason.STEADY, message="1")
-
-
-@dataclass
-class Place:
-    """An operator's statuses; `now_s` is its clock, `writes` when each name was written."""
-
-    writer: StatusWriter
-    names: list[str]
-    clock: "Clock"
-    writes: list[tuple[float, str, dict[str, Any]]]
-    events: list[str]
-    leader: "Leader"
-    ready: Counter[str] = field(default_factory=Counter)
-
-    async def change(self, name: str, desired: int, **told_too: Any) -> None:
-        """Report that another size is wanted."""
-        decision = replace(STEADY, desired=desired)
-        report = replace(told(0), decision=decision, changed=True, **told_too)
-        await self.writer.report(f"default/{name}", report)
-
-    async def pass_time(self, for_s: float, moving: Collection[str] = ()) -> None:
-        """Let time pass: each second the backlog of those that move grows by one."""
-        for _ in range(int(for_s)):
-            for name in moving:
-                self.ready[name] += 1
-                await self.report(name)
-            for _ in range(round(1 / LOOK_EVERY_S)):
-                await self.writer._write_due()
-                self.clock.now_s += LOOK_EVERY_S
-
-    async def report(self, name: str) -> None:
-        await self.writer.report(f"default/{name}", told(self.ready[name]))
-
-
-@dataclass
-class Leader:
-    """Whether this replica may write; it loses that after some more events."""
-
-    events_left: int | None = None
-
-    def __call__(self) -> bool:
-        return self.events_left != 0
-
-
-@dataclass
-class Clock:
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def told(ready: int) -> Report:
-    return Report(
-        policy=Policy(),
-        generation=1,
-        decision=STEADY,
-        sample=sample(ready=ready, oldest_age_s=1.0),
-        replicas=Replicas(current=1, ready=1),
-    )
-
-
-@asynccontextmanager
-async def operated(count: int) -> AsyncIterator[Place]:
-    clock, writes, events, leader = Clock(), [], [], Leader()  # type: ignore[var-annotated]
-
-    async def patched(request: web.Request) -> web.Response:
-        body = await request.json()
-        writes.append((clock.now_s, request.match_info["name"], body["status"]))
-        return web.json_response({})
-
-    async def happened(request: web.Request) -> web.Response:
-        events.append((await request.json())["involvedObject"]["name"])
-        if leader.events_left:
-            leader.events_left -= 1
-        return web.json_response({})
-
-    application = web.Application()
-    application.router.add_post("/api/v1/namespaces/default/events", happened)
-    path = "/apis/queueworker.dev/v1alpha1/namespaces/default/queueworkers/{name}/status"
-    application.router.add_patch(path, patched)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    names, roster = [f"q{number}" for number in range(count)], Roster()
-    for name in names:
-        body = queue_worker(name)
-        body["metadata"] |= {"namespace": "default", "uid": name, "generation": 1}
-        roster.put(body)
-    server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with Client(Credentials(server=server)) as client:
-        cache = ClusterCache(clock, clock)
-        writer = StatusWriter(client, roster, cache, may_write=leader, clock=clock)
-        place = Place(
-            writer=writer, names=names, clock=clock, writes=writes, events=events, leader=leader
-        )
-        for name in names:
-            await place.report(name)
-        await place.pass_time(1 + count / FIRSTS_PER_S)  # the first of each
-        assert len(writes) == count
-        writes.clear()
-        yield place
-    await runner.cleanup()
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:
@@ -228,6 +107,43 @@ def test_who_leads_no_more_publishes_nothing_and_who_leads_again_nothing_of_long
             await place.pass_time(1)
 
             assert place.events[3:] == ["q19"]
+
+    run(scene())
+
+
+def test_who_leads_again_corrects_what_others_wrote_meanwhile() -> None:
+    async def scene() -> None:
+        async with operated(2) as place:
+            place.leader.events_left = 0
+            await place.pass_time(1)
+            place.see("q0", {"replicas": {"desired": 40}})
+            place.see("q1", {})
+            await place.pass_time(1)
+            assert place.writes == []
+            place.leader.events_left = None
+            await place.pass_time(1)
+
+            [(_, name, status)] = place.writes
+            assert (name, status["replicas"]["desired"]) == ("q0", 1)
+
+    run(scene())
+
+
+def test_an_events_endpoint_that_answers_nobody_keeps_no_status_waiting() -> None:
+    async def scene() -> None:
+        async with operated(2) as place:
+            place.silence.clear()
+            place.wrote.clear()
+            task = asyncio.create_task(place.writer.run())
+            for desired in (5, 6, 7):
+                await place.change("q0", desired, written=desired)
+            async with asyncio.timeout(2.0):  # one event takes 4 s to be given up
+                await place.wrote.wait()
+            task.cancel()
+            place.silence.set()
+            await asyncio.gather(task, return_exceptions=True)
+
+            assert {name for _, name, _ in place.writes} == {"q0"}
 
     run(scene())
 

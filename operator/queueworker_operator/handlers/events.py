@@ -1,5 +1,6 @@
 """Publishes Kubernetes Events in the order in which they were told: the leader's, and fresh ones."""
 
+import asyncio
 import logging
 import uuid
 from collections import deque
@@ -16,6 +17,7 @@ from queueworker_operator.resource import Condition, Trouble, decision_event, tr
 
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY_S = 0.2
 MOST_EVENTS = 1000
 EVENTS_PER_S, EVENTS_AT_ONCE = 10.0, 50.0
 # An event that could not be published for so long (a standby's, above all) tells of the past.
@@ -65,10 +67,16 @@ class EventWriter:
     def _tell(self, namespace: str, event: dict[str, Any]) -> None:
         self._events.append((self._clock(), namespace, event))
 
+    async def run(self) -> None:
+        """Publish what is told until cancelled."""
+        while True:
+            await self.publish()
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def publish(self) -> None:
         """Publish what is fresh, while this process leads; what the API server refuses is lost.
 
-        A few at a time: when thousands have something to tell, their statuses do not wait for it.
+        A few at a time: thousands that have something to tell leave the API server to others.
         """
         while self._events and self._may_write():
             told_at_s, namespace, event = self._events[0]

@@ -86,6 +86,7 @@ class StatusWriter:
         self._stories: dict[str, Story] = {}
         self._events = EventWriter(client, roster, may_write=may_write, clock=clock)
         self._changed = asyncio.Event()
+        self._led = False
         self.on_access_refused: Callable[[str], None] = lambda _: None
         self.signature = api.FIELD_MANAGER
 
@@ -98,7 +99,6 @@ class StatusWriter:
             self._changed.set()
         if report.written is not None or self._begins_to_warn(story, report):
             self._events.tell_decision(key, report)
-            self._changed.set()
         if Fact.ACCESS_REFUSED in report.facts:
             self.on_access_refused(key)
 
@@ -123,26 +123,30 @@ class StatusWriter:
         if self._may_write():
             logger.warning("%s: %s", key, trouble.message)
             self._events.tell_conflict(key, (trouble,))
-            self._changed.set()
 
     def retain(self, keys: Collection[str]) -> None:
         """Forget all QueueWorkers but `keys`."""
         self._stories = {key: self._stories[key] for key in keys if key in self._stories}
 
     async def run(self) -> None:
-        """Write what is due until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
-            if self._may_write():
+        """Write what is due until cancelled; events that are slow to be taken keep no status waiting."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._events.run())
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+                self._changed.clear()
                 await self._write_due()
 
     async def _write_due(self) -> None:
-        await self._events.publish()
+        if not self._may_write():
+            self._led = False
+            return
+        if not self._led:
+            self._begin()
         now_s = self._clock()
         due = [key for key, story in self._stories.items() if _is_due(story, now_s)]
         due.sort(key=lambda key: self._stories[key].written_at_s)
@@ -155,6 +159,12 @@ class StatusWriter:
         old = [key for key in due if key in self._stories and not self._stories[key].stale]
         for key in old[:LOOKS]:
             await self._write(key, self._refreshes)
+
+    def _begin(self) -> None:
+        """Lead, perhaps again: what stands in the statuses was written by others meanwhile."""
+        self._led = True
+        for story in self._stories.values():
+            story.written, story.stale = None, True
 
     def _bucket_of(self, key: str) -> Bucket:
         story, member = self._stories.get(key), self._roster.get(key)
