@@ -53,6 +53,37 @@ def test_who_overwrites_us_again_and_again_is_a_rival(cache: ClusterCache, clock
     assert cache.rival_of(("shop", "mail")) is None
 
 
+@pytest.mark.parametrize(
+    ("every_s", "back_s"), [(1.0, 600.0), (299.0, 600.0), (600.0, 1200.0), (1800.0, 3600.0)]
+)
+def test_a_rival_that_comes_seldom_is_left_alone_for_two_of_its_turns(
+    cache: ClusterCache, clock: Clock, every_s: float, back_s: float
+) -> None:
+    for fight in range(3):
+        overwritten(cache, 1 + 2 * fight, "flux")
+        clock.now_s += every_s if fight < 2 else 0.0
+
+    clock.now_s += back_s - 1
+    assert cache.rival_of(("shop", "mail")) == "flux"
+    clock.now_s += 1
+    assert cache.rival_of(("shop", "mail")) is None
+    clock.now_s += every_s
+    overwritten(cache, 7, "flux")
+    assert cache.rival_of(("shop", "mail")) == ("flux" if every_s < 1000 else None)
+
+
+def test_who_scales_by_hand_now_and_then_is_no_rival(cache: ClusterCache, clock: Clock) -> None:
+    for fight in range(9):
+        overwritten(cache, 1 + 2 * fight, "kubectl" if fight % 3 else "argocd")
+        assert cache.rival_of(("shop", "mail")) is None
+        clock.now_s += 1200.0
+
+
+def overwritten(cache: ClusterCache, version: int, manager: str) -> None:
+    cache.put_deployment(deployment(version, spec={"replicas": 9}, managers=wrote(OURS)))
+    cache.put_deployment(deployment(version + 1, spec={"replicas": 1}, managers=wrote(manager)))
+
+
 def test_our_own_writes_make_no_rival(cache: ClusterCache) -> None:
     for version in range(1, 9):
         cache.put_deployment(deployment(version, spec={"replicas": version}, managers=wrote(OURS)))
