@@ -63,22 +63,28 @@ class FastClock(PostgresLag):
         return replace(lags, at_s=at_s, rows=rows)
 
 
+async def dry_run(dsn: str, then: Mode | None = None) -> None:
+    """Run beside two pods for four minutes, and go on in another mode."""
+    await enqueue(dsn, 400)
+    target = PodTarget(dsn, ("mail",))
+    async with (
+        target.running(2),
+        looping(dsn, [assigned(target)], settings=OFTEN, source=FastClock(dsn)) as (loop, reports),
+    ):
+        while (await execute(dsn, MINUTES, KEY))[0][0] < 4:
+            await reports.next(2)
+        if then is not None:
+            loop.assign(assigned(target, replace(POLICY, mode=then)))
+            await reports.until(lambda report: report.policy.mode is then)
+            await reports.next(2)
+        assert len(target.pods()) == 2
+    assert target.writes == []
+
+
 def test_the_minutes_are_kept_and_compared_and_the_target_is_left_alone(
     dsn: str, conn: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def scene() -> None:
-        await enqueue(dsn, 400)
-        target = PodTarget(dsn, ("mail",))
-        async with (
-            target.running(2),
-            looping(dsn, [assigned(target)], settings=OFTEN, source=FastClock(dsn)) as (_, reports),
-        ):
-            while (await execute(dsn, MINUTES, KEY))[0][0] < 4:
-                await reports.next(2)
-            assert len(target.pods()) == 2
-        assert target.writes == []
-
-    run(scene())
+    run(dry_run(dsn))
     assert main(["compare", KEY, "--dsn", dsn]) == 0
     text = capsys.readouterr().out
     assert main(["compare", KEY, "--dsn", dsn, "-o", "json"]) == 0
@@ -93,6 +99,17 @@ def test_the_minutes_are_kept_and_compared_and_the_target_is_left_alone(
     assert found["measured"]["pod_hours"] == pytest.approx(
         2 * (found["until_s"] - found["since_s"]) / 3600, rel=0.1
     )
+    assert found["ours"]["max_replicas"] > 2
+
+
+def test_a_pause_after_the_dry_run_changes_nothing_in_what_it_would_have_done(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(dry_run(dsn, then=Mode.PAUSED))
+    assert main(["compare", KEY, "--dsn", dsn, "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+
+    assert found["slots"] == POLICY.slots_per_pod
     assert found["ours"]["max_replicas"] > 2
 
 

@@ -49,11 +49,23 @@ def test_a_queue_that_does_not_exist_is_named(
     assert "has no queue mali: check its name" in capsys.readouterr().err
 
 
+def test_a_trace_that_is_there_is_kept(
+    dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.csv"
+    out.write_text("of yesterday")
+
+    assert main(["record", "--dsn", dsn, "--queue", "mail", "--out", str(out)]) == 2
+    assert "exists: give another name, or remove it first" in capsys.readouterr().err
+    assert out.read_text() == "of yesterday"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--out", "/nowhere/x.csv"], "/nowhere/x.csv cannot be written"),
         (["--out", "x.csv", "--every", "0"], "give a number above 0"),
+        (["--out", "x.csv", "--hours", "-1"], "give a number above 0"),
     ],
 )
 def test_flags_that_cannot_be_used_are_one_line(

@@ -15,6 +15,7 @@ from queueworker_operator.cli.worked import wrapped
 from queueworker_operator.controller.record import recall
 from queueworker_operator.decision.codec import InvalidRecord, decode
 from queueworker_operator.decision.minutes import Minute
+from queueworker_operator.decision.model import Mode
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.dry_run import Comparison, Known, comparable, compare
@@ -27,6 +28,8 @@ ABOUT = (
 )
 FEWEST = 2
 MOST_JOBS = 3_000_000
+# As many as the database keeps of one QueueWorker.
+MOST_DECISIONS = 300
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -80,18 +83,19 @@ def tell(arguments: argparse.Namespace, dsn: str, key: str) -> int:
 
 
 async def read(dsn: str, key: str, since_s: float) -> tuple[list[Minute], Known | None]:
-    """Read the minutes that belong together, and the settings of the last decision."""
+    """Read the minutes that belong together, and what the last decision of the dry run knew."""
     source = PostgresLag(dsn)
     try:
         records = await source.dry_run_minutes(key, since_s)
-        decisions = await source.decisions(key, 1)
+        decisions = await source.decisions(key, MOST_DECISIONS)
     finally:
         await source.close()
     minutes = comparable([decode(Minute, record) for record in records])
-    if not decisions:
-        return minutes, None
-    told = recall(decisions[0].record)
-    return minutes, Known(policy=told.policy, state=told.state, decision=told.decision)
+    for told in (recall(entry.record) for entry in decisions):
+        # Since then it may have been paused, or scale by now.
+        if told.policy.mode is Mode.DRY_RUN and told.decision.slots > 0:
+            return minutes, Known(policy=told.policy, state=told.state, decision=told.decision)
+    return minutes, None
 
 
 def lines(key: str, found: Comparison) -> Iterator[str]:

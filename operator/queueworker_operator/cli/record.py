@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     dsn = dsn_of(arguments)
     if not arguments.every > 0:
         raise InvalidSettings(f"--every is {arguments.every:g}: give a number above 0")
+    if arguments.hours is not None and not arguments.hours > 0:
+        raise InvalidSettings(f"--hours is {arguments.hours:g}: give a number above 0")
     options = Options(
         queues=tuple(dict.fromkeys(arguments.queue)),
         out=arguments.out,
@@ -56,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         seconds=None if arguments.hours is None else 3600 * arguments.hours,
     )
     try:
+        if options.out.is_file() and options.out.stat().st_size > 0:
+            raise InvalidSettings(f"{options.out} exists: give another name, or remove it first")
         file = options.out.open("w")
     except OSError as exc:
         raise InvalidSettings(f"{options.out} cannot be written: {exc.strerror}") from exc

@@ -176,5 +176,5 @@ def _rivalry(spec: ResourceSpec, manager: str) -> Trouble:
         condition=Condition.CONFLICTED,
         reason=ConditionReason.RIVAL_WRITER,
         message=f"{'an HPA' if of_hpa else manager} keeps overwriting the replicas of deployment"
-        f" {spec.target_name}: {remedy}; tried again when it is quiet for 10 min",
+        f" {spec.target_name}: {remedy}; tried again after two of its turns",
     )
