@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 REREAD_S = 60.0
 JITTER_S = 10.0
 RETRY_S = 5.0
+# A Secret that a tool makes anew, or one refusal of the API server, suspends nothing.
+LOST_S = 30.0
 AT_ONCE = 8
 LISTEN_KEY = "listen_dsn"
 
@@ -35,6 +37,7 @@ class Reading:
     read_at_s: float
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     refusal: tuple[ConditionReason, str] | None = None
+    lost_at_s: float | None = None
     judged: dict[str, str | None] = field(default_factory=dict, repr=False)
 
     def refusal_of(self, key: str, value: str) -> str | None:
@@ -120,25 +123,32 @@ class Secrets:
         self._readings[key] = Reading(due_s=due_s, read_at_s=now_s, values=values)
 
     def _after(self, key: tuple[str, str], error: OperatorError) -> Reading:
-        """Say what a failed read means; a silent API server changes nothing that is known."""
-        now_s = self._clock()
-        failed = Reading(due_s=now_s + RETRY_S + self._random_unit(), read_at_s=now_s)
-        match error:
-            case ObjectMissing():
-                message = f"Secret {key[1]} does not exist in namespace {key[0]}: create it"
-                return replace(failed, refusal=(ConditionReason.SECRET_NOT_FOUND, message))
-            case AccessDenied():
-                message = f"the operator may not get Secret {key[1]}: grant get on it by name"
-                return replace(failed, refusal=(ConditionReason.SECRET_UNAVAILABLE, message))
-            case _:
-                return self._kept(key, error, failed)
+        """Say what a failed read means; what was read before holds on for a while.
 
-    def _kept(self, key: tuple[str, str], error: OperatorError, failed: Reading) -> Reading:
-        logger.warning("secret %s/%s is not read: %s", *key, error)
-        known = self._readings.get(key)
+        While the API server is silent, it holds on until that answers.
+        """
+        now_s, known = self._clock(), self._readings.get(key)
+        failed = Reading(due_s=now_s + RETRY_S + self._random_unit(), read_at_s=now_s)
         if known is not None and known.refusal is None:
-            return replace(failed, values=known.values)
-        return replace(failed, refusal=(ConditionReason.SECRET_UNAVAILABLE, str(error)))
+            logger.warning("secret %s/%s is not read: %s", *key, error)
+            if not isinstance(error, ObjectMissing | AccessDenied):
+                return replace(failed, values=known.values)
+            lost_at_s = now_s if known.lost_at_s is None else known.lost_at_s
+            if now_s - lost_at_s < LOST_S:
+                return replace(failed, values=known.values, lost_at_s=lost_at_s)
+        return replace(failed, refusal=_refusal(key, error))
+
+
+def _refusal(key: tuple[str, str], error: OperatorError) -> tuple[ConditionReason, str]:
+    match error:
+        case ObjectMissing():
+            message = f"Secret {key[1]} does not exist in namespace {key[0]}: create it"
+            return ConditionReason.SECRET_NOT_FOUND, message
+        case AccessDenied():
+            message = f"the operator may not get Secret {key[1]}: grant get on it by name"
+            return ConditionReason.SECRET_UNAVAILABLE, message
+        case _:
+            return ConditionReason.SECRET_UNAVAILABLE, str(error)
 
 
 def _trouble(reason: ConditionReason, message: str) -> Trouble:
