@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from queueworker_operator.lag.connection import Database
 from queueworker_operator.settings import DatabaseSettings
 
-SCHEMA_VERSION = 20
+SCHEMA_VERSION = 21
 FUNCTIONS = (
     "queue_lag",
     "worker_state",
