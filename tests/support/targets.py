@@ -43,7 +43,8 @@ class Pod:
 class PodTarget:
     """The state machine. `writes` are the sizes asked for, `ended_busy` the pods killed at work.
 
-    Pods that are `untold` are there and known to nobody before `look`; it fails when `is_cut_off`.
+    Pods that are `untold` are there and known to nobody before `look`. It fails when `is_cut_off`, as
+    does `prefer`, which marks `marks_at_once` at most.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class PodTarget:
         self.quota: int | None = None
         self.untold: set[str] = set()
         self.is_cut_off = False
+        self.marks_at_once: int | None = None
         self._dsn = dsn
         self._queues = queues
         self._slots = slots
@@ -141,8 +143,14 @@ class PodTarget:
         self._resize(desired)
         await self._notify()
 
-    async def prefer(self, victims: Collection[str]) -> None:
-        self._preferred = frozenset(victims)
+    async def prefer(
+        self, victims: Collection[str], leaving: Collection[str] = ()
+    ) -> Collection[str]:
+        if self.is_cut_off:
+            raise TargetUnavailable("the Kubernetes API does not answer")
+        marked = sorted(victims)[: self.marks_at_once]
+        self._preferred = frozenset((*marked, *leaving))
+        return marked
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
         """Wait for the pods to be in a state; every change is looked at."""

@@ -42,8 +42,10 @@ class Nothing:
     async def scale(self, desired: int) -> None:
         raise AssertionError(desired)
 
-    async def prefer(self, victims: Collection[str]) -> None:
-        raise AssertionError(victims)
+    async def prefer(
+        self, victims: Collection[str], leaving: Collection[str] = ()
+    ) -> Collection[str]:
+        raise AssertionError(victims, leaving)
 
 
 def watch(*queues: str) -> Watch:

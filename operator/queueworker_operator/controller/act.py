@@ -113,12 +113,22 @@ class Action:
         watch.scale_in, watch.adopted = step.memory, True
         if step.blocked:
             self.facts[Fact.SCALE_IN_BLOCKED] = step.blocked
-        going = len(step.retire) + unborn
-        if going and await self._scale(
-            self.verdict.replicas.current - going,
-            prefer=(*step.retire, *(victim.pod for victim in step.memory.leaving)),
-        ):
-            watch.scale_in = step.memory.retire(step.retire, self.ports.clock())
+        retire = await self._marked(step)
+        going = len(retire) + unborn
+        if going and await self._scale(self.verdict.replicas.current - going):
+            watch.scale_in = step.memory.retire(retire, self.ports.clock())
+
+    async def _marked(self, step: scale_in.Step) -> Collection[str]:
+        """Mark the victims that are done, and give those that will go first; the rest come next."""
+        if not step.retire or not self.ports.may_write():
+            return ()
+        leaving = tuple(victim.pod for victim in step.memory.leaving)
+        try:
+            return await self.watch.assignment.target.prefer(step.retire, leaving)
+        except TargetUnavailable as exc:
+            text = f"others might be ended in place of {counted(len(step.retire), 'drained pod')}: {exc}"
+            self.facts[Fact.SCALE_IN_BLOCKED] = text
+            return ()
 
     async def _ask_drains(self, step: scale_in.Step) -> None:
         """Ask new victims to drain; in time, all of them again: what is not asked again ends."""
@@ -134,7 +144,7 @@ class Action:
             draining = counted(len(step.drain), "worker drains", "workers drain")
             logger.info("%s: %s", watch.assignment.key, draining)
 
-    async def _scale(self, desired: int, prefer: Sequence[str] = ()) -> bool:
+    async def _scale(self, desired: int) -> bool:
         """Record, then write; a write that fails is tried again at the next tick."""
         target = self.watch.assignment.target
         if not await self._recorded(desired):
@@ -142,10 +152,6 @@ class Action:
         if not self.ports.may_write():
             return False  # the lease may have ended while the database answered
         try:
-            if prefer:
-                await target.prefer(prefer)
-                if not self.ports.may_write():
-                    return False
             await target.scale(desired)
         except TargetConflict as exc:
             self.facts[Fact.TARGET_CONFLICT] = str(exc)

@@ -29,6 +29,7 @@ PAGE = 500
 DEADLINE_S = 4.0  # shorter than what a lease lasts beyond its holder (see leader.py)
 CONNECT_S = 5.0
 MOST_HELD_S = 60.0
+CONNECTIONS, TURNS = 20, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,9 @@ class Client:
     Every call raises AccessDenied, ObjectMissing, ObjectChanged (409) or ClusterUnavailable
     (429, 5xx, no answer in time), and nothing else. What was answered with a Retry-After is not
     asked again before. An AccessDenied says what was refused, and ends with its `remedy`.
+
+    Calls that come by the hundred each wait for one of the `turns`: what is sent then does not use
+    its deadline up in the queue for a connection, and some are left for the lease and `/scale`.
     """
 
     def __init__(
@@ -74,11 +78,12 @@ class Client:
         self._credentials = credentials
         self._remedy = remedy
         self._deadline_s = deadline_s
+        self.turns = asyncio.Semaphore(TURNS)
         self._session: aiohttp.ClientSession | None = None
         self._held_until_s: dict[tuple[str, str], float] = {}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=20)
+        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=CONNECTIONS)
         timeout = aiohttp.ClientTimeout(total=self._deadline_s, sock_connect=CONNECT_S)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self

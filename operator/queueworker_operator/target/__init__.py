@@ -42,5 +42,14 @@ class Target(Protocol):
             TargetUnavailable: the write did not happen; the message says what to do.
         """
 
-    async def prefer(self, victims: Collection[str]) -> None:
-        """Mark the pods that the next smaller `scale` should end first (deletion cost)."""
+    async def prefer(
+        self, victims: Collection[str], leaving: Collection[str] = ()
+    ) -> Collection[str]:
+        """Mark the pods that the next smaller `scale` should end first (deletion cost).
+
+        Gives the victims that are marked: for each other one, a pod at work might go instead. Pods
+        that are `leaving`, for which the target was scaled in already, stay marked.
+
+        Raises:
+            TargetUnavailable: none could be marked; the message says what to do.
+        """

@@ -1,7 +1,6 @@
 """A Deployment as a target: reads the caches, writes `/scale` and the pod-deletion-cost."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -18,11 +17,9 @@ from queueworker_operator.kube import Client, api
 from queueworker_operator.kube.client import DEADLINE_S
 from queueworker_operator.target.cache import ClusterCache
 from queueworker_operator.target.look import look_afresh
+from queueworker_operator.target.marks import Marking
 from queueworker_operator.target.objects import Deployment, Pod
 
-logger = logging.getLogger(__name__)
-
-VICTIM_COST = -100
 LOOK_WITHIN_S = 6.0
 
 
@@ -173,30 +170,21 @@ class DeploymentTarget:
             raise TargetUnavailable(str(exc)) from exc
         self._cache.note_scaled((self._namespace, self._name), scale.replicas, scale.version)
 
-    async def prefer(self, victims: Collection[str]) -> None:
-        """Lower the deletion cost of `victims` alone. Best effort: the drain protects jobs.
+    async def prefer(
+        self, victims: Collection[str], leaving: Collection[str] = ()
+    ) -> Collection[str]:
+        """Mark pods by their deletion cost; what is left undone comes in the next step.
 
-        A pod that was a victim and stayed (the write failed, demand came back) is made equal to
-        the others again: it may be at work while the next victims go.
+        Raises:
+            TargetUnavailable: no victim could be marked; the message says what to do.
         """
         deployment = self._deployment()
-        pods = self._live(deployment) if deployment else []
-        lowered = {pod.name for pod in pods if pod.cost == str(VICTIM_COST) and not pod.terminating}
-        new, stale = set(victims) - lowered, lowered - set(victims)
-        await asyncio.gather(
-            *(self._set_cost(pod, VICTIM_COST) for pod in sorted(new)),
-            *(self._set_cost(pod, None) for pod in sorted(stale)),
-        )
-
-    async def _set_cost(self, pod: str, cost: int | None) -> None:
+        if deployment is None:
+            return ()
         try:
-            body = await api.set_deletion_cost(self._client, self._namespace, pod, cost)
-        except ObjectMissing:
-            return
-        except (AccessDenied, ClusterUnavailable, ObjectChanged) as exc:
-            logger.warning("pod %s/%s is not marked for scale-in: %s", self._namespace, pod, exc)
-            return
-        self._cache.put_pod(body)  # before the watch tells
+            return await Marking(self._client, self._cache, deployment).mark(victims, leaving)
+        except ClusterUnavailable as exc:
+            raise TargetUnavailable(str(exc)) from exc
 
     def _deployment(self) -> Deployment | None:
         return self._cache.deployment(self._namespace, self._name)

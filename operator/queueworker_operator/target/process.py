@@ -118,9 +118,12 @@ class ProcessTarget:
             pod.ending = True
             self._spawn(pod.end(self._grace_s))
 
-    async def prefer(self, victims: Collection[str]) -> None:
+    async def prefer(
+        self, victims: Collection[str], leaving: Collection[str] = ()
+    ) -> Collection[str]:
         """Remember which pods the next smaller `scale` should end first."""
-        self._preferred = frozenset(victims)
+        self._preferred = frozenset((*victims, *leaving))
+        return victims
 
     def processes(self) -> int:
         """Count the pods that exist, those told to end included."""
