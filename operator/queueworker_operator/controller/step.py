@@ -36,10 +36,9 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
     await end_leases(ports, watch)
     replicas = watch.replicas(ports.clock())
     may_go_on = reading.trouble is None and await restored(ports, watch)
-    found = sampled(watch, reading, 0 if replicas is None else replicas.current)
-    if found.sample is not None:
-        watch.sampled_at_s = reading.read_at_s
-        ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
+    if not reading.queues.issuperset(watch.assignment.queues):
+        return False  # a queue was added meanwhile: the next tick reads it, too
+    found = pooled(ports, watch, reading, replicas)
     verdict, written = None, None
     if replicas is None:
         found.facts[Fact.TARGET_MISSING] = "the target does not exist: check spec.scaleTargetRef"
@@ -59,6 +58,15 @@ async def step(ports: Ports, watch: Watch, reading: Reading) -> bool:
     if verdict is not None:
         watch.seen = calmed(watch, verdict, looked_at)
     return written is not None
+
+
+def pooled(ports: Ports, watch: Watch, reading: Reading, replicas: Replicas | None) -> Sampled:
+    """Pool the queues, and note when they were read."""
+    found = sampled(watch, reading, 0 if replicas is None else replicas.current)
+    if found.sample is not None:
+        watch.sampled_at_s = reading.read_at_s
+        ports.metrics.sampled(watch.assignment.key, reading.read_at_s)
+    return found
 
 
 async def restored(ports: Ports, watch: Watch) -> bool:
