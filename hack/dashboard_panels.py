@@ -57,6 +57,11 @@ QUEUE = (
         ),
     ),
     Panel(
+        title="Paused queues",
+        text="1 while claims are suspended: what waits there gets older on purpose, and is in no alert.",
+        lines=(("{{queue}}", most("queue_paused", BY_QUEUE)),),
+    ),
+    Panel(
         title="Jobs in and out",
         text="Enqueued ready, started and ended, a second.",
         unit="ops",

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from tests.support.alert_stage import CAUSES, WORKERS, Stage, set_stage
+from tests.support.alert_stage import CAUSES, QUEUES, WORKERS, Stage, set_stage
 from tests.support.chart import CHART
 from tests.support.controlplane import ApiServer, free_port
 from tests.support.judge import Unjudged, judged_by_its_secrets
@@ -102,7 +102,7 @@ def calm_alerts(prometheus: Prometheus) -> set[str]:
     wait_until(lambda: prometheus.healthy("operator") == 1, within_s=20, what="it is scraped")
     wait_until(lambda: prometheus.healthy("workers") == 3, within_s=20, what="workers are scraped")
     wait_until(
-        lambda: len(prometheus.query("queueworker_metric_age_seconds < 5")) == 6,
+        lambda: len(prometheus.query("queueworker_metric_age_seconds < 5")) == len(QUEUES),
         within_s=20,
         what="all queues are read",
     )

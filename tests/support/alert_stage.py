@@ -22,7 +22,7 @@ from tests.support.worker_process import Bench, WorkerProcess, run_command
 # The first id of a segment of the commit log, which the server then makes by itself.
 OLD_ID = 1049 * 1_048_576
 FREEZES_NEVER = {"autovacuum_freeze_max_age": "2000000000"}
-QUEUES = ("late", "away", "flapping", "dead", "lossy", "stuck")
+QUEUES = ("late", "away", "flapping", "dead", "lossy", "stuck", "resting")
 WORKERS = ("late", "dead", "lossy", "old")
 
 
@@ -75,6 +75,8 @@ def set_stage(server: str, template: str, api: ApiServer, namespace: str) -> Ite
         for queue in QUEUES:
             bench.one("SELECT queueworker.ensure_queue(%s)", queue)
             place.apply(*_resources(queue))
+        bench.enqueue("pause", "resting", 1)
+        assert bench.one("SELECT queueworker.queue_pause('resting', true)")
         for queue in ("late-a", "dead-a", "lossy-a", "stuck-a", "stuck-b"):
             place.add_pod(pod(queue, queue[:-2]))
         stack.callback(stage.end_workers)
@@ -86,13 +88,13 @@ def set_stage(server: str, template: str, api: ApiServer, namespace: str) -> Ite
 
 
 def _resources(queue: str) -> tuple[Body, Body]:
-    """Give a Deployment and its QueueWorker; only queue `late` has a promise that can be broken."""
+    """Give a Deployment and its QueueWorker; `late` can break its promise, `resting` is paused."""
     pods = {"late": 1, "dead": 1, "lossy": 1, "stuck": 2}.get(queue, 0)
     spec: dict[str, Any] = {
         "scaleTargetRef": {"kind": "Deployment", "name": queue},
         "queues": [queue],
         "database": {"secretRef": {"name": "away-db" if queue == "away" else "mail-db"}},
-        "startWithin": "1s" if queue == "late" else "10h",
+        "startWithin": "1s" if queue in {"late", "resting"} else "10h",
         "minReplicas": pods,
         "maxReplicas": max(1, pods) if queue == "late" else 5,
     }

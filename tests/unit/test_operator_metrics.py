@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.lags import lag
@@ -76,6 +77,15 @@ def test_rescued_jobs_are_told_by_their_reason_and_late_results_too() -> None:
     assert value(registry, "rescued_jobs_total", queue="mail", reason="lease_ended") == 4
     assert value(registry, "rescued_jobs_total", queue="mail") is None
     assert value(registry, "stale_writes_refused_total", queue="mail") == 2
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_scrape_tells_whether_a_queue_is_paused(paused: bool) -> None:
+    registry = CollectorRegistry()
+    row = lag(paused=paused)
+    Metrics(registry).publish("default/mail", replace(published(), queues=(figures_of(row),)))
+
+    assert value(registry, "queue_paused", queue="mail") == paused
 
 
 def test_late_jobs_are_told_while_the_queues_can_be_read() -> None:

@@ -30,6 +30,7 @@ def figures_of(lag: QueueLag) -> QueueFigures:
         running=lag.running,
         dead=lag.dead,
         oldest_ready_age_s=lag.oldest_ready_age_s,
+        paused=lag.paused,
         enqueued_total=lag.enqueued_total,
         started_total=lag.started_total,
         succeeded_total=lag.succeeded_total,

@@ -18,6 +18,7 @@ class QueueFigures:
     running: int
     dead: int
     oldest_ready_age_s: float
+    paused: bool
     enqueued_total: int
     started_total: int
     succeeded_total: int
@@ -40,19 +41,21 @@ def of_queues(read: Read) -> Iterable[Metric]:
 
 
 def gauges(read: Read) -> Iterable[Metric]:
-    """Tell how many jobs are in which state."""
+    """Tell how many jobs are in which state, and whether any may start."""
     ready = gauge("ready_jobs", "Jobs that may be claimed now.", OF_QUEUE)
     scheduled = gauge("scheduled_jobs", "Jobs that become ready later.", OF_QUEUE)
     running = gauge("running_jobs", "Jobs whose handler runs.", OF_QUEUE)
     dead = gauge("dead_jobs", "Jobs out of attempts.", OF_QUEUE)
     oldest = gauge("oldest_ready_age_seconds", "Age of the oldest ready job.", OF_QUEUE)
+    paused = gauge("queue_paused", "1 while claims of the queue are suspended.", OF_QUEUE)
     for labels, figures in each(read):
         ready.add_metric(labels, figures.ready)
         scheduled.add_metric(labels, figures.scheduled)
         running.add_metric(labels, figures.running)
         dead.add_metric(labels, figures.dead)
         oldest.add_metric(labels, figures.oldest_ready_age_s)
-    yield from (ready, scheduled, running, dead, oldest)
+        paused.add_metric(labels, figures.paused)
+    yield from (ready, scheduled, running, dead, oldest, paused)
 
 
 def counters(read: Read) -> Iterable[Metric]:
