@@ -1,9 +1,12 @@
 """A connection string out of a Secret takes nothing from whoever reads it."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.pq import Conninfo
+from tests.support.pages import ROOT
 from tests.support.postgres import CANARY
 
 from queueworker_operator.lag.connection import describe
@@ -76,6 +79,18 @@ def test_an_environment_lends_no_password_file_or_service() -> None:
         "PGSSLCERTMODE": "disable",
         "PGGSSENCMODE": "disable",
     }
+
+
+def test_the_variables_that_an_operator_keeps_are_those_that_the_page_about_teams_names() -> None:
+    page = (ROOT / "docs/howto/several-teams.md").read_text()
+    _, _, section = page.partition("## The connection strings")
+    named = set(re.findall(r"`(PG[A-Z]+)`", section.partition("\n## ")[0]))
+    known = {option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
+    environ = dict.fromkeys(known, "the administrator's")
+
+    close_environment(environ)
+
+    assert named == {name for name, value in environ.items() if value == "the administrator's"}
 
 
 def test_a_database_is_named_in_one_short_line_whatever_it_is_called() -> None:
