@@ -13,7 +13,7 @@ from tests.docs.test_decisions import ABOUT_DECISIONS
 from tests.docs.test_howtos import HOW_TOS
 from tests.docs.test_operations import OPERATIONS
 from tests.docs.test_pages import FIRST_PAGES
-from tests.support.pages import PAGES, ROOT, Block, blocks
+from tests.support.pages import NOT_RUN, PAGES, ROOT, Block, blocks
 from tests.support.reader import runs
 
 FOLLOWED = {
@@ -22,7 +22,6 @@ FOLLOWED = {
     *(f"docs/howto/{name}.md" for name in (*HOW_TOS, *ABOUT_DECISIONS, *APPLICATIONS, *OPERATIONS)),
 }
 LISTED = tomllib.loads((Path(__file__).parent / "blocks.toml").read_text())
-MARK = "not run here: "
 MADE = {
     "docs/reference/python.md",  # from the code
     "docs/reference/screens.md",  # by tests/kubernetes/test_screens.py
@@ -126,7 +125,7 @@ def test_the_tests_that_the_list_names_exist() -> None:
 
 def test_a_block_that_is_not_run_says_so_on_the_page_and_no_other_does() -> None:
     for account in accounts()[0]:
-        said = account.block.title.removeprefix(MARK) if MARK in account.block.title else ""
+        said = account.block.title.removeprefix(NOT_RUN) if NOT_RUN in account.block.title else ""
         wanted = account.by if account.way is Way.NOT_RUN else ""
         assert said == wanted, account
 
@@ -136,5 +135,5 @@ def test_few_blocks_are_not_run_as_they_stand() -> None:
     counts = Counter(account.way for account in accounts()[0])
 
     assert counts[Way.NOT_RUN] <= 5
-    assert counts[Way.LIKE] <= 20
+    assert counts[Way.LIKE] <= 18
     assert counts[Way.RUN] + counts[Way.SHOWN] > 150
