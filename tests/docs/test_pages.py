@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.support.pages import PAGES, ROOT, Block, code, every, links
+from tests.support.pages import PAGES, ROOT, Block, block_of, code, every, links
 from tests.support.reader import follow, shell
 
 import queueworker
@@ -172,6 +172,14 @@ def test_a_first_page_works_to_the_letter(page: str, tmp_path: Path) -> None:
         follow(ROOT / page, tmp_path, environment, elsewhere)
     finally:
         shell("queueworker db stop --path pg || true", tmp_path, environment)
+
+
+def test_the_readmes_demo_is_the_one_that_the_page_about_installing_explains() -> None:
+    """The end-to-end tests type these commands in a real cluster, and see it scale."""
+    readme = block_of("README.md", "helm install")
+    page = block_of("docs/howto/install.md", "demo.enabled=true")
+
+    assert readme.text == page.text
 
 
 def test_the_readme_names_the_systems_that_the_benchmarks_run() -> None:

@@ -31,15 +31,6 @@ def cluster() -> Iterator[ApiServer]:
         yield server
 
 
-def test_the_readmes_way_to_install_works(cluster: ApiServer, tmp_path: Path) -> None:
-    shell = ClusterShell(cluster, tmp_path, ROOT)
-
-    shown = shell.type(block_of("README.md", "helm install").text)
-
-    assert "mail" in shown
-    shell.type("helm uninstall queueworker --namespace mail --wait")
-
-
 @pytest.mark.parametrize(("page", "words"), BY_KUBECTL)
 def test_what_a_page_tells_kubectl_works(
     page: str, words: str, cluster: ApiServer, dsn: str, tmp_path: Path
