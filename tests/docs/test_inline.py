@@ -107,6 +107,15 @@ def test_what_pip_is_told_to_bring_is_an_extra_of_the_package() -> None:
     assert {one for name in named for one in name.split(",")} <= set(known)
 
 
+def test_helm_and_kubectl_are_there_after_the_pages_line() -> None:
+    typed = block_of("docs/howto/install.md", "make --silent helm").text
+    command = ["bash", "-euo", "pipefail", "-c", f"{typed}\ncommand -v helm kubectl"]
+
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert found.split() == [str(helm_path()), str(helm_path().with_name("kubectl"))]
+
+
 def test_the_values_for_the_local_cluster_name_the_images_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "hack").symlink_to(ROOT / "hack")
     typed = block_of("docs/howto/install.md", "cat >images.yaml").text
