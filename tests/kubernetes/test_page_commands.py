@@ -62,7 +62,9 @@ def test_the_providers_certificates_are_mounted_for_the_workers(
     (tmp_path / "global-bundle.pem").write_text("a certificate")
     (tmp_path / "worker-tls.yaml").write_text(block_of(page, "template:").text)
 
-    ClusterShell(cluster, tmp_path / "bin", tmp_path).type(block_of(page, "create configmap").text)
+    shell = ClusterShell(cluster, tmp_path / "bin", tmp_path)
+    for words in ("create configmap", "patch deployment"):
+        shell.type(block_of(page, words).text)
 
     spec = place.get("deployment", "mail-worker")["spec"]["template"]["spec"]
     [container] = spec["containers"]
