@@ -177,6 +177,7 @@ def test_the_notes_give_the_next_command_filled_in() -> None:
 
     plain = notes()
     assert "kubectl apply --namespace post -f examples/mail/" in plain
+    assert "their own image, logins and Secrets: docs/howto/install.md, 3. and 4." in plain
     assert "kubectl rollout status deployment/queueworker --namespace post" in plain
     assert "queueworker migrate --create-roles" in plain
     assert "create secret generic reports-db" in notes("--set", "secretNames={reports-db}")
