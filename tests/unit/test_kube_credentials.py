@@ -10,6 +10,7 @@ import yaml
 
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.kube import Credentials, find_credentials
+from queueworker_operator.kube.login import log_in
 
 SERVER = "https://192.0.2.1:6443"
 
@@ -59,6 +60,40 @@ def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
     second = write(tmp_path / "b", token="second")["KUBECONFIG"]
 
     assert find_credentials({"KUBECONFIG": f"{first}:{second}"}).bearer() == "first"
+
+
+def test_a_path_is_relative_to_the_file_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"client-certificate": "own.crt", "client-key": "own.key", "tokenFile": "token"}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("ca.pem", *names.values()):
+            (tmp_path / folder / name).write_text(f"{folder} {name}")
+    (tmp_path / "a/config").write_text("current-context: here\n")
+    write(tmp_path / "b/config", cluster={"certificate-authority": "ca.pem"}, **names)
+    monkeypatch.chdir(tmp_path)
+
+    found = find_credentials({"KUBECONFIG": "a/config:b/config"})
+
+    assert (found.ca, found.certificate, found.private_key) == (
+        "b ca.pem",
+        "b own.crt",
+        "b own.key",
+    )
+    assert found.bearer() == "b token"
+
+
+def test_a_login_program_beside_a_kubeconfig_of_this_folder_is_not_looked_for_in_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = tmp_path / "log-in"
+    login.write_text("""#!/bin/sh\necho '{"status": {"token": "told"}}'\n""")
+    login.chmod(0o700)
+    write(tmp_path / "config", exec={"command": "./log-in"})
+    monkeypatch.chdir(tmp_path)
+
+    assert find_credentials({"KUBECONFIG": "config"}, login=log_in).bearer() == "told"
 
 
 def test_the_home_folders_config_is_the_last_resort(tmp_path: Path) -> None:
