@@ -1,6 +1,9 @@
 """How the operator finds its cluster, and what it says when it cannot."""
 
 import base64
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +127,65 @@ def test_a_login_by_plugin_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidSettings, match="use a token"):
         find_credentials(environ)
+
+
+@pytest.mark.parametrize(
+    ("told", "refused"),
+    [
+        ({"as-groups": ["ops"]}, "of nobody: name him in `as`"),
+        ({"as": "jane\r\nImpersonate-Group: system:masters"}, "holds a line break"),
+    ],
+)
+def test_what_cannot_be_acted_as_is_refused(
+    tmp_path: Path, told: dict[str, Any], refused: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=refused):
+        find_credentials(write(tmp_path / "config", **told))
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"), [("socks5://me:secret@192.0.2.2", "socks5"), ("me:secret@192.0.2.2:80", "")]
+)
+def test_a_proxy_of_another_kind_is_refused_by_name_and_without_its_password(
+    tmp_path: Path, url: str, scheme: str
+) -> None:
+    proxy = {"proxy-url": url}
+
+    with pytest.raises(InvalidSettings, match=f"scheme '{scheme}', which is not supported") as told:
+        find_credentials(write(tmp_path / "config", cluster=proxy))
+
+    assert "secret" not in str(told.value)
+
+
+def test_credentials_show_no_password_of_a_proxy(tmp_path: Path) -> None:
+    proxy = {"proxy-url": "http://me:secret@192.0.2.2"}
+
+    assert "secret" not in repr(find_credentials(write(tmp_path / "config", cluster=proxy)))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "refused"),
+    [
+        ({}, {"as": "jane"}, "acts as jane (as), which the operator cannot"),
+        ({"tls-server-name": "api"}, {}, "tls-server-name, which the operator cannot check"),
+    ],
+)
+def test_the_operator_refuses_what_its_watches_would_leave_out(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], refused: str
+) -> None:
+    environ = write(tmp_path / "config", cluster=cluster, **user)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "queueworker_operator", "run"],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert refused in done.stderr
 
 
 def test_no_cluster_is_told(tmp_path: Path) -> None:

@@ -37,12 +37,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM."""
     # kopf takes half a second to import: the other commands need not wait for it
-    from queueworker_operator.handlers import operate  # noqa: PLC0415 see above
+    from queueworker_operator.handlers import check_watchable, operate  # noqa: PLC0415 see above
 
     close_environment(os.environ)
     settings = settings_of(arguments)
     set_up_logging(settings.log_format)
     credentials = find_credentials(os.environ)
+    check_watchable(credentials)
     asyncio.run(operate(settings, credentials))
     return 0
 

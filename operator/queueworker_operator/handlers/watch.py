@@ -7,7 +7,7 @@ from typing import Any
 
 import kopf
 
-from queueworker_operator.errors import ClusterUnavailable
+from queueworker_operator.errors import ClusterUnavailable, InvalidSettings
 from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Relisting
 from queueworker_operator.handlers.roster import Roster
@@ -105,6 +105,24 @@ def uid_of(body: Body) -> str:
     return str(body["metadata"].get("uid", ""))
 
 
+def check_watchable(credentials: Credentials) -> None:
+    """Refuse what kopf's watches could not do as our own calls do.
+
+    Raises:
+        InvalidSettings: names what it is.
+    """
+    if credentials.acts_as:
+        raise InvalidSettings(
+            f"the kubeconfig's user acts as {credentials.acts_as[0][1]} (as), which the operator cannot:"
+            " give it a kubeconfig of its own service account (kubectl create token)"
+        )
+    if credentials.server_name:
+        raise InvalidSettings(
+            "the kubeconfig has a tls-server-name, which the operator cannot check: "
+            f"let its server be the address {credentials.server_name}"
+        )
+
+
 def connection_of(credentials: Credentials) -> kopf.ConnectionInfo:
     """Give kopf our own credentials; it asks again when they are refused."""
     return kopf.ConnectionInfo(
@@ -114,6 +132,7 @@ def connection_of(credentials: Credentials) -> kopf.ConnectionInfo:
         token=credentials.bearer(),
         certificate_data=credentials.certificate,
         private_key_data=credentials.private_key,
+        proxy_url=credentials.proxy,
         default_namespace=credentials.namespace,
     )
 

@@ -85,7 +85,12 @@ class Client:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=CONNECTIONS)
         timeout = aiohttp.ClientTimeout(total=self._deadline_s, sock_connect=CONNECT_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            headers=self._credentials.acts_as,
+            proxy=self._credentials.proxy,
+        )
         return self
 
     async def __aexit__(
@@ -145,6 +150,7 @@ class Client:
                 params=dict(call.query),
                 data=None if call.body is None else json.dumps(call.body),
                 headers=headers,
+                server_hostname=self._credentials.server_name,
             ) as response,
         ):
             text = await response.text()

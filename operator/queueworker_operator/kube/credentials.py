@@ -10,7 +10,11 @@ from queueworker_operator.errors import InvalidSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """One API server and who we are there. `token_path` is read anew: tokens rotate."""
+    """One API server and who we are there. `token_path` is read anew: tokens rotate.
+
+    `acts_as` are the headers by which we act as somebody else; `server_name` is what the server's
+    certificate has to bear instead of its address; `proxy` is the way there, maybe with a password.
+    """
 
     server: str
     namespace: str = "default"
@@ -20,6 +24,9 @@ class Credentials:
     token_path: Path | None = None
     certificate: str | None = None
     private_key: str | None = field(default=None, repr=False)
+    acts_as: tuple[tuple[str, str], ...] = ()
+    server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     def bearer(self) -> str | None:
         """Give the token as it is now; None means the client certificate is the identity."""

@@ -12,6 +12,7 @@ import yaml
 
 from queueworker_operator.errors import InvalidSettings
 from queueworker_operator.kube.credentials import Credentials
+from queueworker_operator.kube.impersonation import headers_of
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NO_CLUSTER = (
@@ -100,7 +101,22 @@ def _from_kubeconfig(
         token_path=user.folder / token_path if token_path else None,
         certificate=_inline_or_file(user, "client-certificate"),
         private_key=_inline_or_file(user, "client-key"),
+        acts_as=headers_of(user.fields),
+        server_name=cluster.fields.get("tls-server-name") or None,
+        proxy=_proxy_of(cluster.fields),
     )
+
+
+def _proxy_of(cluster: Mapping[str, Any]) -> str | None:
+    url = str(cluster.get("proxy-url") or "")
+    scheme, separator, _ = url.partition("://")
+    if url and (scheme.lower(), separator) != ("http", "://"):
+        told = scheme if separator else ""  # without it this is the whole, maybe with a password
+        raise InvalidSettings(
+            f"the kubeconfig's proxy-url has the scheme {told!r}, which is not supported: "
+            "name a proxy of http://, or none"
+        )
+    return url or None
 
 
 def _logged_in(user: _Part, login: Login | None) -> _Part:
