@@ -52,6 +52,9 @@ def completed(place: Place, folder: Path, *words: str) -> list[str]:
         (["re"], ["resume", ":4"]),
         (["get", "--wat"], ["--watch", ":4"]),
         (["doctor", "-o", ""], ["table", "json", "yaml", ":4"]),
+        (["-n", "here", "re"], ["resume", ":4"]),
+        (["--names"], ["--namespace", ":4"]),
+        (["--kubeconfig", ""], [":0"]),
         (["simulate", "mail", "--trace", ""], [":0"]),
     ],
 )
@@ -66,6 +69,7 @@ def test_names_come_from_the_cluster(place: Place, tmp_path: Path) -> None:
 
     assert completed(place, tmp_path, "why", *where, "") == ["mail", "reports", ":4"]
     assert completed(place, tmp_path, "why", *where, "rep") == ["reports", ":4"]
+    assert completed(place, tmp_path, *where, "why", "rep") == ["reports", ":4"]
     assert completed(place, tmp_path, "drain", *where, "") == ["mail-worker-a", ":4"]
 
 

@@ -115,3 +115,31 @@ def test_a_certificate_of_another_name_than_the_one_told_is_refused(
 
     assert run(place, other, "get") == 1
     assert "(ClientConnectorCertificateError)" in capsys.readouterr().err
+
+
+def test_the_place_may_stand_before_the_command_as_after_it(
+    place: Place, tmp_path: Path, capsys: Output
+) -> None:
+    def told(*words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out
+
+    own = str(kubeconfig(place, tmp_path))
+    here = f"No QueueWorker in namespace {place.namespace}.\n"
+    before = ("--kubeconfig", own, "--context", "test", "-n", place.namespace)
+    assert told(*before, "get") == here
+    assert told("-n", place.namespace, "get", "--kubeconfig", own) == here
+    assert told("-n", "other", "--kubeconfig", own, "get", "-n", place.namespace) == here
+    assert main([*before, "--context", "away", "get"]) == 2
+    assert "'away' that it does not hold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("--help",), ("get", "--help")])
+def test_the_help_has_the_place_at_both(words: tuple[str, ...], capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+
+    text = capsys.readouterr().out
+    assert "-n NS, --namespace NS" in text
+    assert "--kubeconfig FILE" in text
+    assert "SUPPRESS" not in text

@@ -21,6 +21,20 @@ class Help:
     examples: tuple[str, ...]
 
 
+def add_place(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup",
+    *,
+    default: str | None = None,
+) -> None:
+    """Add the options that kubectl has too: which namespace of which cluster."""
+    for names, metavar, told in (
+        (("-n", "--namespace"), "NS", "(default: the context's)"),
+        (("--context",), None, "of the kubeconfig (default: the current one)"),
+        (("--kubeconfig",), "FILE", "(default: KUBECONFIG, ~/.kube/config)"),
+    ):
+        options.add_argument(*names, metavar=metavar, default=default, help=told)
+
+
 def add_command(
     several: Commands,
     name: str,
@@ -41,11 +55,8 @@ def add_command(
     if output:
         add_output(parser)
     access = parser.add_argument_group("cluster and database")
-    access.add_argument("-n", "--namespace", metavar="NS", help="(default: the context's)")
-    access.add_argument("--context", help="of the kubeconfig (default: the current one)")
-    access.add_argument(
-        "--kubeconfig", metavar="FILE", help="(default: KUBECONFIG, ~/.kube/config)"
-    )
+    # Absent, they leave what stands before the command: a default would put itself in its place.
+    add_place(access, default=argparse.SUPPRESS)
     access.add_argument(
         "--dsn", help="of the queues' database (default: from the Secret that the resource names)"
     )

@@ -12,6 +12,7 @@ from queueworker_operator.errors import OperatorError
 from queueworker_operator.kube import api
 from queueworker_operator.plugin.access import Access
 from queueworker_operator.plugin.candidates import Kind, candidates
+from queueworker_operator.plugin.command import add_place
 from queueworker_operator.plugin.parser import build_parser
 
 WITH_FILES, WITHOUT_FILES = ":0", ":4"  # cobra's directives
@@ -36,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def names(kind: api.Watched, before: Sequence[str]) -> list[str]:
     """List the names there are, by the flags typed so far."""
     flags = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    flags.add_argument("-n", "--namespace")
-    flags.add_argument("--context")
-    flags.add_argument("--kubeconfig")
+    add_place(flags)
     flags.set_defaults(dsn=None)
     try:
         typed, _ = flags.parse_known_args(before)

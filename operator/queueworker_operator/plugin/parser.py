@@ -4,7 +4,7 @@ import argparse
 from importlib.metadata import version
 
 from queueworker_operator.plugin import dead, drain, get, mode, simulate, status, stories
-from queueworker_operator.plugin.command import PROGRAM
+from queueworker_operator.plugin.command import PROGRAM, add_place
 from queueworker_operator.plugin.doctor import command as doctor
 
 EPILOG = """\
@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"{PROGRAM} {version('queueworker')}"
     )
+    add_place(parser.add_argument_group("cluster, before the command or after it"))
     several = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (get, status, stories, doctor, dead, simulate, mode, drain):
         module.add_to(several)
