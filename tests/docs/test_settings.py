@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from queueworker.cli.parser import build_parser as worker_parser
+from queueworker.compat import override
 from queueworker.errors import InvalidSetting
 from queueworker.settings import Settings
 from queueworker_operator.cli import build_parser as operator_parser
@@ -33,6 +34,7 @@ class Reads(dict[str, str]):
         super().__init__()
         self.names: set[str] = set()
 
+    @override
     def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
         """Note the name."""
         self.names.add(name)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.controlplane import ApiServer
 from tests.support.mail import Place, deployment, pod, queue_worker
 
+from queueworker.compat import override
 from queueworker_operator.handlers.others import Others
 from queueworker_operator.handlers.relist import Listing, Relisting
 from queueworker_operator.handlers.roster import Roster
@@ -34,6 +35,7 @@ class Slow(Relisting):
 
     listed: Callable[[Watched], Awaitable[None]]
 
+    @override
     async def _list(self, kind: Watched, listing: Listing) -> AsyncIterator[dict[str, Any]]:
         async for body in super()._list(kind, listing):
             yield body

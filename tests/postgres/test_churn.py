@@ -15,6 +15,7 @@ from tests.support.gauntlet import Client, client, insist
 from tests.support.history import ENDS, History, Journal, Kind, Place
 from tests.support.postgres import Connection
 
+from queueworker.compat import override
 from queueworker.job import ClaimedJob, Transition
 
 pytestmark = pytest.mark.postgres
@@ -170,6 +171,7 @@ def churned(server: str, template: str) -> Iterator[tuple[Connection, Run, Histo
 class LateLane(Engine):
     """An engine beside which a better lane opens right before each claim."""
 
+    @override
     async def claim(
         self,
         worker_id: uuid.UUID,

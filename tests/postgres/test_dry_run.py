@@ -11,6 +11,7 @@ from tests.support.loops import KEY, enqueue, execute, looping
 from tests.support.postgres import CANARY, Connection
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.cli import main
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy
@@ -54,6 +55,7 @@ class FastClock(PostgresLag):
 
     began_s: float | None = None
 
+    @override
     async def look(self, queues: Sequence[str]) -> Lags:
         lags = await super().look(queues)
         self.began_s = lags.at_s if self.began_s is None else self.began_s

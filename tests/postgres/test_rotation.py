@@ -11,6 +11,7 @@ from tests.support.fault_proxy import FaultProxy, socket_of, through
 from tests.support.loops import KEY, Reports, enqueue
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.decision.model import Mode, Policy
 from queueworker_operator.handlers.loops import Loops
@@ -32,11 +33,13 @@ class Noting(PostgresLag):
         super().__init__(dsn)
         self._notes = notes
 
+    @override
     async def save_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         await asyncio.sleep(SAVING_S)
         await super().save_states(states)
         self._notes.append("saved")
 
+    @override
     async def load_state(self, name: str) -> Mapping[str, Any] | None:
         self._notes.append("loaded")
         return await super().load_state(name)

@@ -7,6 +7,7 @@ import pytest
 from tests.support.loops import KEY, database_away, looping
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Fallback, Policy, Reason
 from queueworker_operator.report import Fact
@@ -19,6 +20,7 @@ AFTER_S = 1.5
 class Wishes(PodTarget):
     """A target that takes what is asked for and starts nothing."""
 
+    @override
     async def scale(self, desired: int) -> None:
         self.writes.append((time.monotonic(), desired))
         self._desired = desired

@@ -9,6 +9,7 @@ import pytest
 from tests.support.loops import Reports, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy, Window
 from queueworker_operator.report import Fact, Report
@@ -24,6 +25,7 @@ CALLS = "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcna
 class QuietTarget(PodTarget):
     """A target to which nothing happens."""
 
+    @override
     def stamp(self) -> object:
         return self.writes_count()
 

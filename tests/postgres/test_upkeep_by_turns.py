@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.loops import Reports, database_away, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode, Policy, Reason
 from queueworker_operator.lag import Lags
@@ -64,6 +65,7 @@ class Stuck(PostgresLag):
         self.takes = asyncio.Event()
         self.was_asked = asyncio.Event()
 
+    @override
     async def record_decision(self, name: str, record: Mapping[str, Any]) -> None:
         if record["asked"] is None:
             self.was_asked.set()
@@ -123,10 +125,12 @@ class Slow(PostgresLag):
         self.left = set(QUEUES)
         self.all_swept = asyncio.Event()
 
+    @override
     async def look(self, queues: Sequence[str]) -> Lags:
         self.reads_s.append(time.monotonic())
         return await super().look(queues)
 
+    @override
     async def tend(self, queues: Collection[str]) -> None:
         await asyncio.sleep(SWEEP_S)
         await super().tend(queues)
@@ -156,6 +160,7 @@ def test_a_read_waits_for_no_more_than_a_turn_of_the_upkeep_and_all_of_it_is_don
 class Hanging(PodTarget):
     was_asked: asyncio.Event
 
+    @override
     async def scale(self, _: int) -> None:
         self.was_asked.set()
         await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from queueworker.compat import override
 from queueworker_operator.controller.record import Verdict, to_json
 from queueworker_operator.controller.sampling import is_due
 from queueworker_operator.decision.codec import encode
@@ -43,6 +44,7 @@ class Recorder(Dbc):
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
+    @override
     def decide(self, memory: Memory, seen: Seen) -> tuple[Decision, Memory]:
         state, sample = memory.state, seen.sample
         assert sample is not None

@@ -14,17 +14,20 @@ import psycopg
 from tests.support.ledger_tasks import RECORD, app, record
 
 from queueworker import Context, Discard, RetryAfter
+from queueworker.compat import override
 
 APP = "tests.support.fault_tasks:app"
 LATIN = "na\u00efve \u65e5\u672c \U0001f9e8"
 
 
 class Unprintable(Exception):
+    @override
     def __str__(self) -> str:
         raise SystemExit(4)
 
 
 class UnprintableRetry(RetryAfter):
+    @override
     def __str__(self) -> str:
         raise KeyboardInterrupt
 

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.engine import AGE_SWEEPS, Engine, bury, load, release, retry, succeed
 
+from queueworker.compat import override
 from queueworker.dsn import Dsn
 from queueworker.job import ClaimedJob, Transition
 from queueworker.store import ClaimRequest, OpenClaims, Store, connect
 
 Answer = TypeVar("Answer")
 LANES = (("a", 0), ("a", 5), ("b", 5))
-TASKS = ("a", "b")
-KEYS = ("one", "two")
-FAR_S = 10_000.0
-LEASE_S = 600.0
+TASKS, KEYS = ("a", "b"), ("one", "two")
+FAR_S, LEASE_S = 10_000.0, 600.0
 picks = st.integers(0, 30)
 
 
@@ -399,6 +398,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.stale.append(job.claimed)
         del self.jobs[job.job_id]
 
+    @override
     def teardown(self) -> None:
         """Drain: what was committed and has not ended runs now, every bit of it."""
         for who in range(2):

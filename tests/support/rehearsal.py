@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from psycopg import sql
 
+from queueworker.compat import override
 from queueworker.statements import Query
 from queueworker.store import Store
 
@@ -64,18 +65,21 @@ class Rehearsal(Store):
 
     plans: Plans
 
+    @override
     async def rows_of(
         self, kind: type[Row], query: Query, parameters: Mapping[str, object]
     ) -> list[Row]:
         await self._explain(query, parameters)
         return await super().rows_of(kind, query, parameters)
 
+    @override
     async def tuples_of(
         self, kind: type[TupleRow], query: Query, parameters: Mapping[str, object]
     ) -> list[TupleRow]:
         await self._explain(query, parameters)
         return await super().tuples_of(kind, query, parameters)
 
+    @override
     async def fetch(self, query: Query, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         await self._explain(query, parameters)
         return await super().fetch(query, parameters)
