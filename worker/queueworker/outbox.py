@@ -15,7 +15,9 @@ COUNT_EVERY_S = 1.0
 class Queued(Protocol):
     """Where the jobs are; `queue create` may move them, so the row is read at each write."""
 
-    queue: QueueRow
+    @property
+    def queue(self) -> QueueRow:
+        """The row as it is now."""
 
 
 class Outbox:
