@@ -33,7 +33,9 @@ def reading(at_s: float, cpu_s: float, machine_s: float, wal: int) -> Reading:
     ("count", "ends"),
     [(1, (1, 1)), (5, (1, 5)), (6, (1, 6)), (10, (2, 9)), (12, (3, 10)), (20, (6, 15))],
 )
-def test_the_interval_of_a_median_is_that_of_the_tables(count: int, ends: tuple[int, int]) -> None:
+def test_the_interval_of_a_median_is_that_of_the_tables(
+    count: int, ends: tuple[float, float]
+) -> None:
     low, middle, high = median_interval([float(value) for value in range(count, 0, -1)])
 
     assert (low, high) == ends

@@ -27,7 +27,7 @@ SUFFIXES = {
 
 def families() -> dict[str, set[str]]:
     """Give all metrics that workers and the operator export, with the names of their series."""
-    assert worker_metrics.JOBS
+    assert worker_metrics.JOBS is not None
     operator = CollectorRegistry()
     Metrics(operator)
     return {

@@ -21,7 +21,7 @@ SELECTED = re.compile(r"(queueworker_[a-z_]+)\{([^}]*)\}")
 
 def labels() -> dict[str, set[str]]:
     """Give the label names of each series that workers and the operator export."""
-    assert worker_metrics.JOBS
+    assert worker_metrics.JOBS is not None
     operator = CollectorRegistry()
     exporter = Metrics(operator)
     found: dict[str, set[str]] = {}

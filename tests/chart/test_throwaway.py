@@ -15,6 +15,8 @@ from psycopg.conninfo import make_conninfo
 from tests.support.chart import CHART
 from tests.support.ending import end
 
+from queueworker.compat import override
+
 FOLDER = CHART / "files/throwaway"
 PROGRAMS = Path(sys.executable).parent
 PREPARE = "from prepare import prepare; prepare()"
@@ -34,7 +36,8 @@ class Healthy(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]
+    @override
+    def log_message(self, *_: object) -> None:
         """Say nothing."""
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,11 +23,11 @@ SOURCES = (
 IMAGES = {"queueworker": "run", "queueworker-operator": "operator"}
 
 
-def run(*command: str | Path, folder: Path = ROOT, **extra: str) -> str:
+def run(*command: str | Path, folder: Path = ROOT, environ: Mapping[str, str] | None = None) -> str:
     return subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | extra,
+        env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
         check=True,
@@ -59,8 +60,8 @@ def test_wheel_sdist_and_chart_are_the_same_bytes_built_elsewhere_at_another_tim
     other = copy_of_the_tree(tmp_path / "other")
     epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
 
-    run("hack/dist", tmp_path / "a", **epoch)
-    run("hack/dist", tmp_path / "b", folder=other, **epoch)
+    run("hack/dist", tmp_path / "a", environ=epoch)
+    run("hack/dist", tmp_path / "b", folder=other, environ=epoch)
 
     one, two = (
         {str(p.relative_to(d)): p.read_bytes() for p in d.rglob("*") if p.is_file()}

@@ -85,7 +85,16 @@ def test_a_worker_runs_a_job_with_the_oldest_versions(
     run(queueworker, "migrate", "--create-roles", **here)
     job = ("--queue", "mail", "--task", "greet", "--args", '{"name": "Ann"}')
     run(queueworker, "enqueue", *job, **here)
-    serve = [queueworker, "worker", "--app", "tasks:app", "--queue", "mail", "--port", "0"]
+    serve: list[str | Path] = [
+        queueworker,
+        "worker",
+        "--app",
+        "tasks:app",
+        "--queue",
+        "mail",
+        "--port",
+        "0",
+    ]
     worker = subprocess.Popen(serve, env=os.environ | here)
     try:
         wait_until(

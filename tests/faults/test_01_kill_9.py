@@ -24,9 +24,9 @@ def test_row_01_a_killed_workers_jobs_run_elsewhere_under_a_larger_token(
         took_s = time.monotonic() - killed_s
         bench.until_gone(job)
 
-    (one, two) = bench.runs(job)
-    assert two[1] > one[1]
-    assert (one[2], two[2]) == (first.pid, second.pid)
+    (run, again) = bench.runs(job)
+    assert again[1] > run[1]
+    assert (run[2], again[2]) == (first.pid, second.pid)
     assert len(bench.runs(job, "end")) == 1
     assert took_s <= SHORT_TTL_S + 1 + NOISE_S
 

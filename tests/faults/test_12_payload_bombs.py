@@ -54,7 +54,7 @@ def test_row_12_the_library_refuses_a_bomb_and_its_connection_goes_on(
     assert bench.one("SELECT count(*) FROM queueworker.job") == 1
 
 
-TEXTS = {
+TEXTS: dict[str, Callable[[], str]] = {
     "100 MB": lambda: json.dumps({"number": HUGE}),
     "depth 100,000": lambda: '{"number": ' + "[" * DEEP + "]" * DEEP + "}",
     "depth 65": lambda: '{"number": ' + "[" * 65 + "]" * 65 + "}",

@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.support.api_proxy import Fault, Seen
@@ -15,7 +16,7 @@ CONVERGED_WITHIN_S = 10.0
 MOST = 4
 
 
-def lead(operated: OperatorBench, **spec: object) -> None:
+def lead(operated: OperatorBench, **spec: Any) -> None:
     """Start an operator that leads, with one QueueWorker; its queue has a job, so it is known."""
     operated.enqueue(1)
     operated.place.apply(deployment(), operated.secret, queue_worker(maxReplicas=MOST, **spec))

@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import yaml
@@ -119,7 +119,7 @@ def refused(guarded: Place) -> Refused:
     return refused
 
 
-def patch(change: dict[str, object], *more: str) -> tuple[str, ...]:
+def patch(change: Mapping[str, object], *more: str) -> tuple[str, ...]:
     return ("patch", "queueworker", "kept", "--type=merge", "-p", json.dumps(change), *more)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_dry_run_beside_a_live_hpa_writes_nothing_and_prints_the_comparison(
         ):
             conn.execute(ENQUEUE, (300,))
             hpa(place, replicas)
-            wait_until(lambda minute=minute: kept(conn) >= minute, within_s=130, what="a minute")
+            wait_until(partial(has_kept, conn, minute), within_s=130, what="a minute")
         conflicted = place.condition("Conflicted")["status"]
         status = place.get("queueworker", "mail")["status"]
         asked, written = place.replicas(), writers(place)
@@ -111,6 +112,10 @@ def test_a_dry_run_beside_a_live_hpa_writes_nothing_and_prints_the_comparison(
     assert "as it happened, measured" in told
     assert "with our decisions" in told
     assert CANARY not in told + operator.log.read_text()
+
+
+def has_kept(conn: Connection, minutes: int) -> bool:
+    return kept(conn) >= minutes
 
 
 def kept(conn: Connection) -> int:

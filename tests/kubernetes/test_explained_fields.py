@@ -48,6 +48,8 @@ def test_every_field_is_described_with_an_example_a_unit_and_bounds(
             assert UNIT.search(said.partition("Example: ")[0]), path
         case "array":
             assert "maxItems" in field, path
+        case _:
+            pass  # objects and booleans have no bounds
 
 
 def explained(text: str) -> set[str]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,15 +103,15 @@ def test_no_color_takes_the_colours_and_leaves_the_rest(place: Place) -> None:
 def test_without_a_terminal_each_look_is_plain_text_or_a_line_of_json(
     place: Place, tmp_path: Path
 ) -> None:
+    log = tmp_path / "log"
+
+    def has_looked_twice(shown: str) -> bool:
+        return log.read_text().count(shown) >= 2
+
     for words, shown in ((), "mail-worker-a  ready"), (("-o", "json"), '"pod": "mail-worker-a"'):
-        log = tmp_path / "log"
         with log.open("wb") as output:
             started = subprocess.Popen(command(place, *words), stdout=output, stderr=output)
-        wait_until(
-            lambda log=log, shown=shown: log.read_text().count(shown) >= 2,
-            within_s=30,
-            what="two looks",
-        )
+        wait_until(partial(has_looked_twice, shown), within_s=30, what="two looks")
         started.send_signal(signal.SIGINT)
         assert started.wait(20) == 0
         assert "\x1b" not in log.read_text()

@@ -61,8 +61,8 @@ def test_only_one_module_opens_connections() -> None:
     opening = set()
     for path in LIBRARY:
         for node in ast.walk(ast.parse(path.read_text())):
-            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            if is_call and node.func.attr == "connect":
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Attribute) and called.attr == "connect":
                 opening.add(path.name)
 
     # `embedded` asks a socket whether its own server runs.

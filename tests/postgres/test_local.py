@@ -106,7 +106,13 @@ def workers_of(folder: Path) -> list[int]:
 def jobs_started(folder: Path) -> int:
     """Ask the running database's ledger, by the worker half's own word for its address."""
     (database,) = folder.glob("tmp/queueworker-local-*/db")
-    command = [COMMAND.with_name("queueworker"), "db", "dsn", "--path", str(database)]
+    command: list[str | Path] = [
+        COMMAND.with_name("queueworker"),
+        "db",
+        "dsn",
+        "--path",
+        str(database),
+    ]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     dsn = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     with psycopg.connect(dsn.stdout.strip()) as connection:

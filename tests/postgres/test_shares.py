@@ -44,7 +44,7 @@ def test_two_backlogged_queues_share_the_slots_by_their_weights(
             enqueue_many(bench, queue, task, count, args)
         with WorkerProcess(dsn, *queues, concurrency=4):
             ended = wait_until(
-                lambda: (now := finished(bench, count))["mail"] >= count / 2 and now,
+                lambda: now if (now := finished(bench, count))["mail"] >= count / 2 else None,
                 within_s=60,
                 what="half of the mail",
                 every_s=0.02,

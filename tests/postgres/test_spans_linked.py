@@ -99,7 +99,8 @@ def test_a_run_is_linked_to_the_span_of_its_enqueue(
 
     assert linked(run) == [(producer.trace_id, producer.span_id)]
     assert run.parent is None
-    assert run.get_span_context().trace_id != producer.trace_id
+    assert run.context is not None
+    assert run.context.trace_id != producer.trace_id
     assert ran_with == [{"to": "ann@example.org"}]
 
 

@@ -59,9 +59,17 @@ def world(dsn: str) -> Iterator[World]:
     world.close()
 
 
+def machine_of(world: World) -> type[QueueMachine]:
+    class Machine(QueueMachine):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    return Machine
+
+
 @pytest.mark.timeout(max(120, RUNS * STEPS // 10))
 def test_every_interleaving_leaves_what_the_model_says(world: World) -> None:
-    run_state_machine_as_test(lambda: QueueMachine(world), settings=SETTINGS)
+    run_state_machine_as_test(machine_of(world), settings=SETTINGS)
     events = fold(world.rows(READ))
     alone = {job_id for (job_id,) in world.rows("SELECT id FROM queueworker.dead_job")}
 
@@ -94,7 +102,7 @@ def is_found(world: World) -> bool:
     """
     for _ in range(3):
         try:
-            run_state_machine_as_test(lambda: QueueMachine(world), settings=FAILS)
+            run_state_machine_as_test(machine_of(world), settings=FAILS)
         except (AssertionError, FlakyFailure, LockTimeout):
             return True
         except FlakyStrategyDefinition:

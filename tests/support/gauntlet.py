@@ -68,8 +68,8 @@ class Client:
     e: Engine
     journal: Journal
 
-    async def enqueue(self, count: int = 1, task: str = "a", **options: object) -> list[int]:
-        ids = await self.e.enqueue(count, task, **options)
+    async def enqueue(self, count: int = 1, task: str = "a", **options: object) -> list[int | None]:
+        ids: list[int | None] = [*await self.e.enqueue(count, task, **options)]
         self.journal.committed += [job_id for job_id in ids if job_id is not None]
         return ids
 

@@ -69,9 +69,10 @@ class OwnServer:
     def execute(self, *statements: str) -> Any:
         """Run statements as the superuser; give the first value of the last one."""
         with psycopg.connect(self.dsn, autocommit=True) as conn:
+            row = None
             for statement in statements:
                 cursor = conn.execute(statement.encode())
-            row = cursor.fetchone() if cursor.description else None
+                row = cursor.fetchone() if cursor.description else None
         return None if row is None else row[0]
 
     def set(self, name: str, value: str) -> None:

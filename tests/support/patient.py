@@ -12,7 +12,7 @@ from queueworker_operator.resource import SPEC_FIELDS
 
 NOW_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 READY = {"type": "Ready", "status": "True", "reason": "AsExpected", "message": ""}
-STATUS = {
+STATUS: Body = {
     "observedGeneration": 1,
     "backlog": {
         "ready": 3,
@@ -37,7 +37,9 @@ def placed(made: Body) -> Body:
 
 
 def definition(*fields: str) -> Body:
-    spec = {"properties": {"spec": {"properties": {name: {} for name in fields or SPEC_FIELDS}}}}
+    spec: Body = {
+        "properties": {"spec": {"properties": {name: {} for name in fields or SPEC_FIELDS}}}
+    }
     return {"spec": {"versions": [{"schema": {"openAPIV3Schema": spec}}]}}
 
 

@@ -61,8 +61,8 @@ def changed(text: str, changes: Iterable[Change], where: str) -> str:
 
 def in_statements(names: str, *changes: Change) -> Plant:
     def plant(_conn: psycopg.Connection[Any], patch: pytest.MonkeyPatch) -> None:
-        planted = statements.files("queueworker")
-        texts = dict(planted.texts) if isinstance(planted, _Queries) else {}
+        planted: object = vars(statements)["files"]("queueworker")
+        texts: dict[str, str] = dict(planted.texts) if isinstance(planted, _Queries) else {}
         for name in names.split():
             texts[name] = changed(texts.get(name, _text(name)), changes, name)
         patch.setattr(statements, "files", lambda _package: _Queries(texts))

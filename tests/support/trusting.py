@@ -26,7 +26,7 @@ def run(
     }
     return subprocess.run(
         [*(mounted if authority else ()), *command],
-        env=untold | environment,
+        env={**untold, **environment},
         capture_output=True,
         text=True,
         timeout=60,

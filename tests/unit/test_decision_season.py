@@ -60,7 +60,7 @@ def test_the_wrong_expectation_costs_more_when_it_is_too_low() -> None:
     low = learn_season(replace(season, jobs=70.0), flow(0.0), at_s, 1.0)
     high = learn_season(replace(season, jobs=50.0), flow(0.0), at_s, 1.0)
 
-    assert (low.loss, high.loss) == (pytest.approx(8.0), pytest.approx(2.0))
+    assert (low.loss, high.loss) == pytest.approx((8.0, 2.0))
 
 
 def test_a_minute_that_was_not_seen_whole_does_not_count() -> None:

@@ -1,6 +1,8 @@
 """The arithmetic of sizing, against slower and plainer ways to compute the same."""
 
 import math
+import operator
+from functools import partial
 from time import perf_counter
 
 import pytest
@@ -42,9 +44,7 @@ def test_the_chance_to_wait_has_its_textbook_values() -> None:
 
 def test_the_smallest_number_that_is_enough_is_found_wherever_it_is() -> None:
     for bound in range(60):
-        assert smallest(3, 50, lambda number, bound=bound: number >= bound) == max(
-            3, min(bound, 50)
-        )
+        assert smallest(3, 50, partial(operator.le, bound)) == max(3, min(bound, 50))
 
 
 def test_a_lower_bound_above_the_upper_stands() -> None:

@@ -74,8 +74,9 @@ def walk(grace_s: float, story: list[Step]) -> list[tuple[float, Drain]]:
     states = [(now_s, drain)]
     for step in story:
         now_s += step.after_s
-        is_signal = step.flag is None
-        drain = drain.with_signal(now_s) if is_signal else drain.with_flag(is_flagged=step.flag)
+        drain = (
+            drain.with_signal(now_s) if step.flag is None else drain.with_flag(is_flagged=step.flag)
+        )
         states.append((now_s, drain))
     return states
 

@@ -92,10 +92,10 @@ def test_the_comparison_begins_where_promise_or_server_changed() -> None:
 def test_a_counter_or_a_clock_that_went_back_begins_anew() -> None:
     sample = replace(QUIET, at_s=990.0, enqueued_total=50, started_total=50)
 
-    def glimpse(**changes: float) -> Glimpse:
+    def glimpse(*, at_s: float, enqueued_total: float = sample.enqueued_total) -> Glimpse:
         return Glimpse(
-            clock_s=changes["at_s"],
-            sample=replace(sample, **changes),
+            clock_s=at_s,
+            sample=replace(sample, at_s=at_s, enqueued_total=enqueued_total),
             replicas=Replicas(current=2, ready=1, starting_ages_s=(3.0,)),
             desired=3,
             promise_s=30,
@@ -107,7 +107,7 @@ def test_a_counter_or_a_clock_that_went_back_begins_anew() -> None:
     assert none is None
     assert minute is not None
     assert (minute.minute_s, minute.pod_s) == (960.0, 0.0)
-    assert second.minute.arrivals == ((5.0, 7, 0),)
+    assert second.minute.arrivals == ((5.0, 7.0, 0.0),)
     assert (second.minute.seen_s, second.minute.pod_s, second.minute.desired_s) == (35, 70, 105)
     for back in (glimpse(at_s=1026.0, enqueued_total=3), glimpse(at_s=900.0)):
         anew, lost = follow(second, back)

@@ -4,7 +4,6 @@ import base64
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,11 +211,15 @@ def test_a_file_that_is_no_kubeconfig_is_told_in_one_line(tmp_path: Path, text: 
         find_credentials({"KUBECONFIG": str(tmp_path / "config")})
 
 
-@pytest.mark.parametrize("field", ["ca", "certificate"])
-def test_a_certificate_that_is_none_is_told_without_its_text(field: str) -> None:
-    given = Credentials(server=SERVER, private_key="key") if field == "certificate" else None
-    credentials = replace(given or Credentials(server=SERVER), **{field: "garbage"})
-
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        Credentials(server=SERVER, ca="garbage"),
+        Credentials(server=SERVER, private_key="key", certificate="garbage"),
+    ],
+    ids=["ca", "certificate"],
+)
+def test_a_certificate_that_is_none_is_told_without_its_text(credentials: Credentials) -> None:
     with pytest.raises(InvalidSettings, match="no PEM") as told:
         credentials.ssl_context()
 

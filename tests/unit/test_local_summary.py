@@ -107,10 +107,11 @@ def test_where_no_job_was_started_nothing_is_called_in_time() -> None:
 
 
 def test_workers_that_are_not_ready_are_told_apart() -> None:
-    def shown(**point: int) -> str:
+    def shown(*, desired: int, running: int, ready: int = 0) -> str:
         output = io.StringIO()
         history = History({}, lambda: 0.0, lambda _: None)
-        PlainView(Console(file=output), history, Progress).show(Point(at_s=0.0, **point))
+        point = Point(at_s=0.0, desired=desired, running=running, ready=ready)
+        PlainView(Console(file=output), history, Progress).show(point)
         return output.getvalue()
 
     assert "workers 6 of 6 (0 ready)  late -" in shown(desired=6, running=6)

@@ -12,8 +12,16 @@ T = "shop/mail-worker"
 
 def write(at_s: float, before: int, replicas: int, **more: Any) -> Write:
     """A write at `at_s`, which is its version too."""
-    given = {"version": int(at_s), "base": int(at_s) - 1, "writer": "one"}
-    return Write(target=T, at_s=at_s, before=before, replicas=replicas, **(given | more))
+    given = Write(
+        target=T,
+        at_s=at_s,
+        before=before,
+        replicas=replicas,
+        version=int(at_s),
+        base=int(at_s) - 1,
+        writer="one",
+    )
+    return replace(given, **more)
 
 
 def decision(at_s: float, before: int, asked: int | None, **more: Any) -> Recorded:

@@ -28,8 +28,12 @@ def branch(*workers: WorkerState, pods: tuple[Body, ...] = ()) -> Branch:
 
 
 def drawn(shown: Branch, *, width: int = 120, colour: bool = False) -> str:
-    system = "standard" if colour else None
-    console = Console(width=width, force_terminal=colour, color_system=system, markup=False)
+    console = Console(
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        markup=False,
+    )
     with console.capture() as captured:
         console.print(forest_of([shown]))
     return captured.get()

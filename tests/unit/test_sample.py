@@ -1,5 +1,7 @@
 """Rows of queues become one sample."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,11 +121,11 @@ def test_every_task_counts_until_a_worker_has_lived() -> None:
 
 
 def test_an_unknown_task_stays_unknown_after_the_last_worker_and_is_asked_for_again_later() -> None:
-    waiting = {"ready": 2, "ready_by_task": {"new": 2}}
-    asked = NONE_UNKNOWN.refresh([lag(workers=1, worker_tasks=("old",), **waiting)])
+    waiting = lag(ready=2, ready_by_task={"new": 2})
+    asked = NONE_UNKNOWN.refresh([replace(waiting, workers=1, worker_tasks=("old",))])
 
-    soon = asked.refresh([lag(at_s=1000.0 + UNKNOWN_FOR_S - 1, **waiting)])
-    later = soon.refresh([lag(at_s=1000.0 + UNKNOWN_FOR_S, **waiting)])
+    soon = asked.refresh([replace(waiting, at_s=1000.0 + UNKNOWN_FOR_S - 1)])
+    later = soon.refresh([replace(waiting, at_s=1000.0 + UNKNOWN_FOR_S)])
 
     assert set(soon.tasks) == {("mail", "new")}
     assert later == Unknown(tasks={})

@@ -46,5 +46,5 @@ def test_the_time_of_a_job_is_that_of_those_that_ended() -> None:
     service = Recording(first=first, last=last).service()
 
     assert service is not None
-    assert (service.mean_s, service.cv) == (pytest.approx(3.0), pytest.approx(1 / 3))
+    assert (service.mean_s, service.cv) == pytest.approx((3.0, 1 / 3))
     assert Recording(first=first, last=first).service() is None

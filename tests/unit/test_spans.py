@@ -59,7 +59,8 @@ def test_a_handlers_own_spans_are_children_of_its_run(
 
     assert run.kind is SpanKind.CONSUMER
     assert query.parent is not None
-    assert query.parent.span_id == run.get_span_context().span_id
+    assert run.context is not None
+    assert query.parent.span_id == run.context.span_id
     assert run.attributes is not None
     assert run.attributes["messaging.destination.name"] == "mail"
     assert run.attributes["messaging.message.id"] == "7"

@@ -62,7 +62,7 @@ def test_a_template_that_names_no_parameter_is_refused_at_the_definition(templat
 
 def test_a_function_that_gives_no_text_is_named() -> None:
     with pytest.raises(InvalidCall, match="'t': unique gave int"):
-        key_of(lambda user_id, **_: user_id, user_id=1)  # type: ignore[arg-type]
+        key_of(lambda user_id, **_: user_id, user_id=1)
 
 
 def test_other_options_leave_the_job_and_its_arguments_as_they_were() -> None:
