@@ -24,6 +24,7 @@ from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
 TTL_S = 2.0
+LEASE = {"QUEUEWORKER_LEASE_TTL_S": str(TTL_S)}
 WORKERS = 3
 GRACE_S = 5.0
 END_WITHIN_S = 90.0
@@ -91,7 +92,7 @@ class System:
 
     def _worker(self) -> WorkerProcess:
         flags = ("--app", APP, "--queue", "mix", "--grace", str(GRACE_S))
-        return WorkerProcess(self.server.dsn, *flags, QUEUEWORKER_LEASE_TTL_S=str(TTL_S))
+        return WorkerProcess(self.server.dsn, *flags, environ=LEASE)
 
     def _is_empty(self) -> bool:
         self.tend()

@@ -35,7 +35,7 @@ def test_row_07_held_lock_a_lost_lease_is_noticed_and_nothing_counts_twice(
 
 def test_row_07_held_lock_shorter_than_the_lease_changes_nothing(dsn: str, bench: Bench) -> None:
     (job,) = bench.enqueue("hold_gil", seconds=4.0)
-    with short(dsn, QUEUEWORKER_LEASE_TTL_S="15") as worker:
+    with short(dsn, environ={"QUEUEWORKER_LEASE_TTL_S": "15"}) as worker:
         bench.until_noted(job)
         bench.until_gone(job)
         wait_until(lambda: "stood still" in worker.log, what="the warning")

@@ -49,8 +49,8 @@ def test_a_stall_longer_than_the_leases_ends_without_a_storm(stall: object) -> N
     settings = {"QUEUEWORKER_LEASE_TTL_S": str(TTL_S)}
     with (
         own_server() as server,
-        WorkerProcess(server.dsn, **settings) as one,
-        WorkerProcess(server.dsn, **settings) as two,
+        WorkerProcess(server.dsn, environ=settings) as one,
+        WorkerProcess(server.dsn, environ=settings) as two,
     ):
         one.ready(), two.ready()
         with Bench(server.dsn) as bench:

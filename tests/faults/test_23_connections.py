@@ -40,14 +40,14 @@ def test_workers_wait_without_a_spin_and_the_operator_still_reads(unused_port: i
     with own_server(SETTINGS) as server, ExitStack() as crowd:
         server.execute(*ROLES)
         settings = {"QUEUEWORKER_DSN": login(server, "jobs"), "QUEUEWORKER_LEASE_TTL_S": "3"}
-        old = crowd.enter_context(WorkerProcess(server.dsn, **settings)).ready()
+        old = crowd.enter_context(WorkerProcess(server.dsn, environ=settings)).ready()
         wait_until(
             lambda: "queueworker_listening 1.0" in old.probe("/metrics")[1],
             within_s=10,
             what="the old one has all its connections",
         )
         server.execute("GRANT ALL ON ledger TO jobs")
-        late = WorkerProcess(server.dsn, "--port", str(unused_port), **settings)
+        late = WorkerProcess(server.dsn, "--port", str(unused_port), environ=settings)
         crowd.enter_context(late)
         with ExitStack() as others:
             assert fill(server, others) > 5

@@ -50,7 +50,7 @@ def test_a_direct_address_for_listen_brings_the_wake_ups_back(
     dsn: str, pooled_dsn: str, bench: Bench
 ) -> None:
     settings = {"QUEUEWORKER_LISTEN_DSN": dsn, "QUEUEWORKER_POLL_S": "30"}
-    with WorkerProcess(pooled_dsn, **settings) as worker:
+    with WorkerProcess(pooled_dsn, environ=settings) as worker:
         worker.ready()
         bench.until("SELECT idle FROM queueworker.queue WHERE name = 'mail'")
         (job,) = bench.enqueue("quick")

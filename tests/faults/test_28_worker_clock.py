@@ -16,8 +16,8 @@ def test_row_28_a_workers_wrong_clock_changes_no_lease_and_no_time(
     assert callable(skew)
     ids = bench.enqueue("nap", count=8, seconds=1.5 * SHORT_TTL_S)
     with (
-        short(dsn, concurrency=2, **skew(HOUR_S)) as ahead,
-        short(dsn, concurrency=2, **skew(-HOUR_S)) as behind,
+        short(dsn, concurrency=2, environ=skew(HOUR_S)) as ahead,
+        short(dsn, concurrency=2, environ=skew(-HOUR_S)) as behind,
     ):
         ahead.ready(), behind.ready()
         bench.until_gone(*ids)

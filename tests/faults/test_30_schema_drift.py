@@ -83,7 +83,7 @@ def test_a_running_worker_goes_on_through_a_migration(dsn: str, bench: Bench) ->
 def test_a_right_that_is_taken_away_is_named_and_comes_back(
     dsn: str, worker_dsn: str, bench: Bench
 ) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_DSN=worker_dsn) as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_DSN": worker_dsn}) as worker:
         worker.ready()
         bench.conn.execute("REVOKE INSERT ON queueworker.claim FROM queueworker_worker")
         (job,) = bench.enqueue("quick")
@@ -96,7 +96,9 @@ def test_a_right_that_is_taken_away_is_named_and_comes_back(
 
 
 def test_a_lease_without_its_right_says_so(dsn: str, worker_dsn: str, bench: Bench) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_DSN=worker_dsn, QUEUEWORKER_LEASE_TTL_S="2") as worker:
+    with WorkerProcess(
+        dsn, environ={"QUEUEWORKER_DSN": worker_dsn, "QUEUEWORKER_LEASE_TTL_S": "2"}
+    ) as worker:
         worker.ready()
         bench.conn.execute("REVOKE UPDATE ON queueworker.worker FROM queueworker_worker")
         bench.conn.execute(

@@ -64,7 +64,7 @@ class Scene:
             conn.execute(REGISTER, (name, place.namespace))
         # Younger rows may be of a container that was restarted: they are left alone.
         conn.execute("UPDATE queueworker.worker SET started_at = started_at - interval '1 minute'")
-        operator = self.operated.start(**environ)
+        operator = self.operated.start(environ=environ)
         place.await_told("Ready")
         return operator
 

@@ -24,7 +24,7 @@ def leads(operator: Operator) -> bool:
 def two(operated: OperatorBench, **environ: str) -> tuple[Operator, Operator]:
     """Start a leader and a standby, each with its own way to the API server."""
     operated.place.apply(deployment(), operated.secret, queue_worker(maxReplicas=MOST))
-    leader = operated.start("operator-0", **environ)
+    leader = operated.start("operator-0", environ=environ)
     operated.await_leader(leader)
     standby = operated.start("operator-1", operated.another_way())
     operated.place.await_told("Ready")

@@ -126,7 +126,9 @@ def test_no_channel_of_the_operator_tells_a_password(
     place: Place, judge: Judge, kubeconfig: Path, conn: Connection, log_format: str
 ) -> None:
     environ = {"QUEUEWORKER_OPERATOR_LOG_FORMAT": log_format}
-    with running_operator(judge, kubeconfig, kubeconfig.with_name("log"), **environ) as operator:
+    with running_operator(
+        judge, kubeconfig, kubeconfig.with_name("log"), environ=environ
+    ) as operator:
         conn.execute(ENQUEUE)
         wait_until(lambda: place.replicas() > 0, within_s=20, what="scaled")
         await_all_told(place)

@@ -125,7 +125,9 @@ def stage(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
         home = operators_own(folder)
         conn = stack.enter_context(psycopg.connect(known["database"], autocommit=True))
         judge = stack.enter_context(judged(tenant, lambda: [conn]))
-        operator = stack.enter_context(running_operator(judge, kubeconfig, folder / "log", **home))
+        operator = stack.enter_context(
+            running_operator(judge, kubeconfig, folder / "log", environ=home)
+        )
         yield Stage(server=api, operator=operator, asking=asking, before=before)
 
 

@@ -124,7 +124,7 @@ def test_every_right_that_is_granted_is_used_and_no_other_is_asked_for(
     scale_in_and_out(bench, **environ)
     rotate_a_secret(bench)
     make_the_kind_anew(bench)
-    bench.await_leader(bench.start(**environ))
+    bench.await_leader(bench.start(environ=environ))
 
     requests = asked(bench.place.server, account(namespace))
     assert [request for request in requests if request.status == FORBIDDEN] == []

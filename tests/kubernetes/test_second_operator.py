@@ -1,6 +1,7 @@
 """Two releases of the chart, each with its Lease, over one namespace: both notice, and say so."""
 
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.judge import Judge
 from tests.support.mail import Place, deployment, queue_worker, secret
 from tests.support.operator_process import (
     ACCOUNT_KINDS,
+    Operator,
     grant,
     kubeconfig_of_account,
     running_operator,
@@ -45,6 +47,10 @@ def second(crd: ApiServer, place: Place, tmp_path: Path) -> tuple[str, Path]:
     return name, kubeconfig_of_account(crd, name, folder)
 
 
+def leads(operator: Operator) -> bool:
+    return "queueworker_leader 1.0" in operator.get("/metrics")[1]
+
+
 def test_each_of_two_operators_tells_of_the_other(
     place: Place,
     second: tuple[str, Path],
@@ -67,16 +73,10 @@ def test_each_of_two_operators_tells_of_the_other(
         place.await_told("Ready")
         assert told() == []
         with running_operator(
-            judge, other_kubeconfig, tmp_path / "second.log", **elsewhere
+            judge, other_kubeconfig, tmp_path / "second.log", environ=elsewhere
         ) as later:
             for operator in (first, later):
-                wait_until(
-                    lambda operator=operator: (
-                        "queueworker_leader 1.0" in operator.get("/metrics")[1]
-                    ),
-                    within_s=TOLD_WITHIN_S,
-                    what="it leads",
-                )
+                wait_until(partial(leads, operator), within_s=TOLD_WITHIN_S, what="it leads")
             for count in (1, 2, 3):
                 place.kubectl("scale", "queueworker/mail", f"--replicas={count}")
                 place.await_replicas(count)

@@ -60,7 +60,7 @@ def start(
 
         def begin(authority: Path) -> Operator:
             shutil.copy(authority, bundle)
-            return stack.enter_context(running_operator(judge, kubeconfig, log, **variables))
+            return stack.enter_context(running_operator(judge, kubeconfig, log, environ=variables))
 
         yield begin
 

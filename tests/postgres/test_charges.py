@@ -81,7 +81,7 @@ def test_jobs_behind_longer_ones_than_foreseen_are_not_charged(dsn: str, bench: 
 def test_a_worker_whose_loop_hangs_gives_a_thousand_jobs_back_in_time(
     dsn: str, bench: Bench
 ) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_GRACE_S="10") as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_GRACE_S": "10"}) as worker:
         warm_up(bench, worker, jobs=4000)
         (spin,) = bench.enqueue("spin", seconds=60, max_attempts=5)
         bench.enqueue("quick", count=1500, max_attempts=5)

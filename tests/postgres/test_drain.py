@@ -49,6 +49,6 @@ def test_a_worker_reports_a_start_within_a_second(dsn: str, bench: Bench) -> Non
 
 
 def test_a_worker_that_never_reached_its_database_stops_too(dsn: str) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_DSN="host=/nowhere dbname=none") as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_DSN": "host=/nowhere dbname=none"}) as worker:
         wait_until(lambda: "trying again" in worker.log, what="a warning")
         assert worker.stop(within_s=5) == 0

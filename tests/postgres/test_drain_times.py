@@ -126,7 +126,7 @@ def test_a_worker_of_least_rights_needs_none_on_the_time_and_cannot_write_it(dsn
 
 
 def test_a_worker_that_got_a_sigterm_drains_since_then(dsn: str) -> None:
-    with Bench(dsn) as bench, WorkerProcess(dsn, QUEUEWORKER_GRACE_S="10") as worker:
+    with Bench(dsn) as bench, WorkerProcess(dsn, environ={"QUEUEWORKER_GRACE_S": "10"}) as worker:
         (job,) = bench.enqueue("nap", seconds=3.0)
         bench.until_noted(job)
         worker.signal(signal.SIGTERM)

@@ -21,7 +21,9 @@ def test_a_worker_with_the_least_rights_does_all_its_work(dsn: str, bench: Bench
     jobs = [*bench.enqueue("quick", count=20), *bench.enqueue("again", max_attempts=2)]
     jobs += [*bench.enqueue("fail"), *bench.enqueue("effect", note="x")]
     try:
-        with WorkerProcess(dsn, QUEUEWORKER_DSN=dsn.replace("postgres ", f"{name} ", 1)) as worker:
+        with WorkerProcess(
+            dsn, environ={"QUEUEWORKER_DSN": dsn.replace("postgres ", f"{name} ", 1)}
+        ) as worker:
             worker.ready()
             bench.until_gone(*jobs)
             bench.conn.execute(
@@ -110,7 +112,7 @@ def test_a_claim_whose_answer_was_lost_is_given_back_uncharged(dsn: str, bench: 
 def test_a_lease_that_ended_while_the_worker_stood_still_is_noticed_by_itself(
     dsn: str, bench: Bench
 ) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_LEASE_TTL_S="1") as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_LEASE_TTL_S": "1"}) as worker:
         worker.ready()
         worker.signal(signal.SIGSTOP)
         bench.until("SELECT expires_at < clock_timestamp() FROM queueworker.worker")

@@ -29,7 +29,7 @@ def test_what_python_takes_apart_does_not_hold_a_drained_worker_until_sigkill(
     (tmp_path / "slow_to_leave.py").write_text(APP)
     found = f"{ROOT}:{tmp_path}"
     arguments = ("--app", "slow_to_leave:app", "--grace", str(GRACE_S))
-    with WorkerProcess(dsn, *arguments, PYTHONPATH=found) as worker:
+    with WorkerProcess(dsn, *arguments, environ={"PYTHONPATH": found}) as worker:
         worker.ready()
         assert worker.stop(within_s=GRACE_S) == 0
 

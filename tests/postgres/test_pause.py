@@ -62,7 +62,7 @@ def test_a_pause_under_load_ends_the_claims_of_all_workers_when_the_command_retu
     bench.enqueue("nap", count=5000, seconds=0.02)
     with ExitStack() as stack:
         for _ in range(WORKERS):
-            stack.enter_context(WorkerProcess(dsn, **({} if hears else deaf(dsn)))).ready()
+            stack.enter_context(WorkerProcess(dsn, environ=None if hears else deaf(dsn))).ready()
         bench.until("SELECT count(DISTINCT worker) = %s FROM ledger", WORKERS)
         assert run_command(dsn, "queue", "pause", "mail").returncode == 0
         at = bench.one("SELECT clock_timestamp()")
@@ -163,7 +163,7 @@ def test_a_paused_queue_keeps_no_other_queue_of_the_worker_from_its_work(
 
 
 def test_pauses_shorter_than_a_look_lose_no_wake_up(dsn: str, bench: Bench) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_POLL_S="60") as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_POLL_S": "60"}) as worker:
         worker.ready()
         bench.until("SELECT idle FROM queueworker.queue WHERE name = 'mail'")
         for _ in range(20):

@@ -55,7 +55,7 @@ def test_handlers_that_raise_the_address_leave_no_password_in_tables_logs_or_pag
     dsn: str, bench: Bench
 ) -> None:
     assert CANARY in dsn
-    with WorkerProcess(dsn, *APP, QUEUEWORKER_LOG_FORMAT="json") as worker:
+    with WorkerProcess(dsn, *APP, environ={"QUEUEWORKER_LOG_FORMAT": "json"}) as worker:
         port, _ = worker.identity(1)
         jobs = [bench.enqueue(task, max_attempts=2)[0] for task in TASKS]
         bench.until_gone(*jobs, within_s=60)

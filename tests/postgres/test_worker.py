@@ -27,7 +27,7 @@ def test_two_workers_share_a_burst_and_run_nothing_twice(dsn: str, bench: Bench)
 
 
 def test_an_idle_worker_is_woken_by_the_commit(dsn: str, bench: Bench) -> None:
-    with WorkerProcess(dsn, QUEUEWORKER_POLL_S="30") as worker:
+    with WorkerProcess(dsn, environ={"QUEUEWORKER_POLL_S": "30"}) as worker:
         worker.ready()
         bench.until("SELECT idle FROM queueworker.queue WHERE name = 'mail'")
         (job,) = bench.enqueue("quick")
@@ -38,7 +38,9 @@ def test_an_idle_worker_is_woken_by_the_commit(dsn: str, bench: Bench) -> None:
 
 def test_polling_finds_jobs_where_notifications_are_lost(dsn: str, bench: Bench) -> None:
     nowhere = "host=/nowhere dbname=none"
-    with WorkerProcess(dsn, QUEUEWORKER_LISTEN_DSN=nowhere, QUEUEWORKER_POLL_S="0.3") as worker:
+    with WorkerProcess(
+        dsn, environ={"QUEUEWORKER_LISTEN_DSN": nowhere, "QUEUEWORKER_POLL_S": "0.3"}
+    ) as worker:
         worker.ready()
         bench.until("SELECT idle FROM queueworker.queue WHERE name = 'mail'")
         (job,) = bench.enqueue("quick")

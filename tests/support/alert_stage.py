@@ -42,7 +42,7 @@ class Stage:
         """Start the worker of a queue, in the pod of that queue."""
         where = ("--queue", queue, "--port", str(self.ports[queue]))
         names = {"QUEUEWORKER_POD_NAME": f"{queue}-a", "QUEUEWORKER_POD_NAMESPACE": self.namespace}
-        self.workers[queue] = WorkerProcess(dsn, *where, concurrency=slots, **names)
+        self.workers[queue] = WorkerProcess(dsn, *where, concurrency=slots, environ=names)
 
     def end_workers(self) -> None:
         for worker in self.workers.values():

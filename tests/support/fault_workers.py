@@ -1,7 +1,7 @@
 """Workers of the tasks that misbehave, with leases short enough for a test."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tests.support.fault_tasks import APP
@@ -15,12 +15,12 @@ def short(
     *arguments: str,
     concurrency: int = 4,
     through: Callable[[list[str]], list[str]] = list,
-    **extra: str,
+    environ: Mapping[str, str] | None = None,
 ) -> WorkerProcess:
     """Start a worker whose lease is short."""
-    settings = {"QUEUEWORKER_LEASE_TTL_S": str(SHORT_TTL_S), **extra}
+    settings = {"QUEUEWORKER_LEASE_TTL_S": str(SHORT_TTL_S), **(environ or {})}
     return WorkerProcess(
-        dsn, "--app", APP, *arguments, concurrency=concurrency, through=through, **settings
+        dsn, "--app", APP, *arguments, concurrency=concurrency, through=through, environ=settings
     )
 
 

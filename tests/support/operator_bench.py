@@ -7,7 +7,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -63,10 +63,13 @@ class OperatorBench:
         return secret(through(self.dsn, self.database))
 
     def start(
-        self, pod: str = "operator-0", api: ApiProxy | None = None, **environ: str
+        self,
+        pod: str = "operator-0",
+        api: ApiProxy | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> Operator:
         """Start an operator in a pod of that name, and wait until it is ready."""
-        operator = self.spawn(pod, api, **environ)
+        operator = self.spawn(pod, api, environ)
         wait_until(
             lambda: "operator ready" in operator.log.read_text() or not is_alive(operator),
             within_s=READY_WITHIN_S,
@@ -77,7 +80,10 @@ class OperatorBench:
         return operator
 
     def spawn(
-        self, pod: str = "operator-0", api: ApiProxy | None = None, **environ: str
+        self,
+        pod: str = "operator-0",
+        api: ApiProxy | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> Operator:
         """Start an operator and do not wait."""
         api = api or self.api
@@ -87,13 +93,13 @@ class OperatorBench:
         server = replace(self.place.server, url=api.url)
         kubeconfig = kubeconfig_of_account(server, self.place.namespace, home)
         log = home / "log"
-        environ = {"QUEUEWORKER_OPERATOR_POD_NAME": pod, **environ}
+        settings = {"QUEUEWORKER_OPERATOR_POD_NAME": pod, **(environ or {})}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command("run", "--port", "0"),
                 stdout=output,
                 stderr=output,
-                env=dict(environment(kubeconfig, **environ)),
+                env=dict(environment(kubeconfig, **settings)),
             )
         operator = Operator(process=process, log=log)
         self.started.append((operator, api, time.time()))

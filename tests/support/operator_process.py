@@ -93,7 +93,11 @@ def environment(kubeconfig: Path, **more: str) -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def running_operator(
-    judge: Judge, kubeconfig: Path, log: Path, port: int = 0, **environ: str
+    judge: Judge,
+    kubeconfig: Path,
+    log: Path,
+    port: int = 0,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Operator]:
     """Run the operator in its kubeconfig's namespace until the block ends; port 0 is any.
 
@@ -105,7 +109,7 @@ def running_operator(
             command("run", "--port", str(port)),
             stdout=output,
             stderr=output,
-            env=dict(environment(kubeconfig, **environ)),
+            env=dict(environment(kubeconfig, **(environ or {}))),
         )
     operator = Operator(process=process, log=log)
     try:

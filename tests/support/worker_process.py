@@ -9,13 +9,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from psycopg.types.json import Json
 from tests.support.ledger_tasks import TABLE
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -55,7 +56,7 @@ class WorkerProcess:
         *arguments: str,
         concurrency: int = 4,
         through: Callable[[list[str]], list[str]] = list,
-        **extra: str,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         """Start it, `through` another command where that is the point of the test."""
         self.dsn = dsn
@@ -65,7 +66,7 @@ class WorkerProcess:
         queues = () if "--queue" in arguments else ("--queue", "mail")
         self.process = subprocess.Popen(
             through([*command, *queues, "--concurrency", str(concurrency), *arguments]),
-            env=environment(dsn, **extra),
+            env=environment(dsn, **(environ or {})),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -184,7 +185,7 @@ class Bench:
             {
                 "queue": queue,
                 "task": task,
-                "args": psycopg.types.json.Json(args),
+                "args": Json(args),
                 "count": count,
                 **options,
             },
