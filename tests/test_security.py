@@ -72,7 +72,8 @@ def full_name(node: ast.expr, aliases: dict[str, str]) -> str:
             return f"{full_name(value, aliases)}.{attr}"
         case ast.Name(id=name):
             return aliases.get(name, name)
-    return ""
+        case _:
+            return ""
 
 
 def assignments(tree: ast.AST) -> dict[str, list[ast.expr]]:

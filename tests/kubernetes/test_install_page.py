@@ -133,7 +133,8 @@ def value_of(place: Place, pod: Body, entry: Body) -> str:
         case {"fieldRef": {"fieldPath": path}}:
             section, _, field = path.partition(".")
             return str(pod[section][field])
-    return str(entry["value"])
+        case _:
+            return str(entry["value"])
 
 
 @contextmanager

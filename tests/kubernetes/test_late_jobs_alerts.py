@@ -70,7 +70,7 @@ def test_a_shorter_promise_that_is_broken_from_then_on_is_told(tmp_path: Path) -
     }
     before, later = f"{CHANGED_AT - 1}m", f"{ENDS_AT - 1}m"
 
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"eval_time": before, "alertname": BURNS[0], "exp_alerts": []},
         {"eval_time": later, "alertname": BURNS[0], "exp_alerts": [told]},
     ]

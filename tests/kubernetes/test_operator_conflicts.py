@@ -36,7 +36,7 @@ def _age_differs(place: Place) -> bool:
         place.get(kind, name)["metadata"]["creationTimestamp"]
         for kind, name in (("queueworker", "old"), ("configmap", "clock"))
     ]
-    return stamps[0] != stamps[1]
+    return bool(stamps[0] != stamps[1])
 
 
 def test_overlapping_queues_of_one_database_are_a_conflict(

@@ -44,7 +44,7 @@ def kubeconfig(
 
 
 def kubectl(path: Path, *words: str) -> str:
-    asked = [tool_path("kubectl"), f"--kubeconfig={path}", *words]
+    asked: list[str | Path] = [tool_path("kubectl"), f"--kubeconfig={path}", *words]
     return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout
 
 

@@ -43,8 +43,14 @@ def run(place: Place, scenario: Scenario, server: str | None = None) -> None:
             async for found in api.list_objects(client, Watched.PODS, place.namespace):
                 cache.put_pod(found)
         async with Client(replace(known, server=server or known.server)) as client:
-            where = {"namespace": place.namespace, "name": "mail-worker", "clock": time.monotonic}
-            await scenario(DeploymentTarget(cache, client, **where), cache)
+            target = DeploymentTarget(
+                cache,
+                client,
+                namespace=place.namespace,
+                name="mail-worker",
+                clock=time.monotonic,
+            )
+            await scenario(target, cache)
 
     asyncio.run(body())
 

@@ -13,7 +13,7 @@ from tests.support.worker_process import Bench, WorkerProcess, environment, run_
 
 def test_numbers_of_a_list_stand_on_one_line_of_the_json(dsn: str, bench: Bench) -> None:
     args = {"list": [1, 2], "text": "[\n 1,\n 2\n]", "empty": [], "words": ["a"]}
-    (job_id,) = bench.enqueue("noop", **args)
+    (job_id,) = bench.enqueue("noop", "mail", 1, **args)
     printed = run_command(dsn, "stats", "--json").stdout
     assert len(printed.splitlines()) < 60
     assert '"wait_histogram": [0, 0, ' in printed

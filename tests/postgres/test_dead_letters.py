@@ -28,14 +28,14 @@ def test_show_tells_arguments_and_every_attempt_with_its_worker(dsn: str) -> Non
     async def scenario() -> int:
         async with engine(dsn) as e:
             worker = await e.worker(pod="pod-7")
-            await e.enqueue(args='{"to": "ann"}', max_attempts=3)
+            (job_id,) = await e.enqueue(args='{"to": "ann"}', max_attempts=3)
             for kind in (TransitionKind.RETRY, TransitionKind.RETRY, TransitionKind.DEAD):
                 await e.sweep()
                 (job,) = await e.claim(worker)
                 error = replace(letter, error=f"{letter.error} {job.attempt}")
                 await e.store.complete(e.queue, [failed(job, error, kind)])
             await e.store.deregister(worker)
-            return job.id
+            return job_id
 
     job_id = asyncio.run(scenario())
 
@@ -130,7 +130,8 @@ def test_a_person_at_a_terminal_is_asked(dsn: str) -> None:
         ) as asked:
             os.write(ours, text.encode())
             said = asked.communicate(timeout=30)[0]
-        os.close(ours), os.close(theirs)
+        os.close(ours)
+        os.close(theirs)
         return asked.returncode, said
 
     status, said = answer("no\n")

@@ -31,6 +31,7 @@ def test_a_burst_is_answered_in_one_step_within_a_second_of_its_commit(dsn: str)
         assert took_s <= SECONDS_TO_SCALE_OUT
         assert [desired for _, desired in target.writes] == [report.written]
         assert report.decision is not None
+        assert report.written is not None
         assert report.decision.desired == report.written > 10
 
     run(scene())

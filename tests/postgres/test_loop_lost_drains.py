@@ -7,6 +7,7 @@ import pytest
 from tests.support.loops import HASTY, KEY, assigned, fixed, looping, run
 from tests.support.targets import Pod, PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment, DatabaseLoop
 from queueworker_operator.errors import LagUnavailable
 from queueworker_operator.lag.postgres import PostgresLag
@@ -19,6 +20,7 @@ class Forgetful(PostgresLag):
 
     lost = False
 
+    @override
     async def set_drain(
         self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
     ) -> None:
@@ -65,6 +67,7 @@ class Interrupted(PostgresLag):
         super().__init__(dsn)
         self.asked: list[bool] = []
 
+    @override
     async def set_drain(
         self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
     ) -> None:
@@ -100,6 +103,7 @@ class Interrupting(PostgresLag):
 
     lost = False
 
+    @override
     async def set_drain(
         self, worker_ids: Collection[str], *, drain: bool, for_s: float | None = None
     ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.support.loops import POLICY, assigned, enqueue, execute, fixed, looping, run
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Mode
 from queueworker_operator.lag import Lags
@@ -22,6 +23,7 @@ class Slow(PostgresLag):
 
     answered: Callable[[], None] | None = None
 
+    @override
     async def look(self, queues: Sequence[str]) -> Lags:
         lags = await super().look(queues)
         if self.answered is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -15,8 +16,9 @@ from tests.support.loops import (
 )
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
-from queueworker_operator.decision.model import Mode
+from queueworker_operator.decision.model import Mode, PodId
 from queueworker_operator.report import Fact
 
 pytestmark = pytest.mark.postgres
@@ -78,9 +80,11 @@ def test_a_conflict_is_read_again_and_decided_again(dsn: str) -> None:
 
 def test_a_missing_target_is_told_and_the_others_go_on(dsn: str) -> None:
     class Broken(PodTarget):
-        def pods(self) -> list[str]:
+        @override
+        def pods(self) -> Collection[PodId]:
             raise RuntimeError("broken")
 
+        @override
         def read(self) -> None:
             raise RuntimeError("broken")
 
@@ -108,6 +112,7 @@ def test_a_missing_target_is_told_and_the_others_go_on(dsn: str) -> None:
 
 def test_a_target_that_hangs_holds_up_nobody_else(dsn: str) -> None:
     class Hanging(PodTarget):
+        @override
         async def scale(self, desired: int) -> None:
             self.writes.append((time.monotonic(), desired))
             await asyncio.Event().wait()

@@ -7,6 +7,7 @@ import pytest
 from tests.support.loops import POLICY, assigned, database_away, looping, run
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.decision.model import Fallback, Reason
 from queueworker_operator.report import Fact
 
@@ -39,6 +40,7 @@ def test_without_metrics_nothing_is_scaled_and_work_resumes_within_five_seconds(
 class Wishes(PodTarget):
     """A target that takes what is asked for and starts nothing."""
 
+    @override
     async def scale(self, desired: int) -> None:
         self.writes.append((time.monotonic(), desired))
         self._desired = desired

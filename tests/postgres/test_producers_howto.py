@@ -34,7 +34,8 @@ def test_the_how_tos_python_runs(dsn: str, conn: Connection) -> None:
         async with space["app"]:
             await space["place"](1)
             await space["place"](1)
-            return await space["import_all"](["a@example.org", "b@example.org"])
+            made: list[int | None] = await space["import_all"](["a@example.org", "b@example.org"])
+            return made
 
     ids = asyncio.run(scenario())
 

@@ -8,6 +8,7 @@ import pytest
 from tests.support.loops import KEY, enqueue, execute, looping
 from tests.support.targets import PodTarget
 
+from queueworker.compat import override
 from queueworker_operator.controller import Assignment
 from queueworker_operator.decision.model import Policy
 from queueworker_operator.lag.postgres import PostgresLag
@@ -73,6 +74,7 @@ class AddsAQueue(PostgresLag):
 
     add: Callable[[], None]
 
+    @override
     async def load_state(self, name: str) -> Mapping[str, Any] | None:
         stored = await super().load_state(name)
         self.add()

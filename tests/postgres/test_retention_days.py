@@ -92,7 +92,7 @@ def test_a_shorter_retention_hides_at_once_and_deletes_in_small_batches(
     shown = conn.execute("SELECT queue FROM queueworker.jobs WHERE state = 'succeeded'").fetchall()
     assert shown == [("mail",)] * 2
 
-    rounds = []
+    rounds: list[tuple[int, bool]] = []
     while not rounds or rounds[-1][1]:
         call = "SELECT finished_deleted, has_more FROM queueworker.maintain(true, 10)"
         row = conn.execute(call).fetchone()

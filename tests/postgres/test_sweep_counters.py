@@ -9,7 +9,7 @@ pytestmark = pytest.mark.postgres
 
 
 def test_counters_are_the_same_before_and_after_they_are_rolled_up(dsn: str) -> None:
-    async def scenario() -> tuple[list[tuple[int, ...]], int]:
+    async def scenario() -> tuple[list[tuple[int, int, int]], int]:
         async with engine(dsn) as e:
             worker = await e.worker()
             seen = []

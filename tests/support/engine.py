@@ -116,7 +116,7 @@ class Engine:
 
     async def states(self) -> dict[str, int]:
         return dict(
-            await self.all("SELECT state, count(*)::int FROM queueworker.jobs GROUP BY state")  # type: ignore[arg-type]
+            await self.all("SELECT state, count(*)::int FROM queueworker.jobs GROUP BY state")
         )
 
 

@@ -35,7 +35,7 @@ def bury_all(dsn: str, letters: Sequence[Letter], queue: str = "mail") -> list[i
             worker = await e.worker(pod="pod-7")
             ids = []
             for letter in letters:
-                ids += await e.enqueue(task=letter.task, **dict(letter.options))
+                ids += await e.enqueue(1, letter.task, **dict(letter.options))
                 (job,) = await e.claim(worker)
                 await e.store.complete(e.queue, [failed(job, letter, TransitionKind.DEAD)])
             return ids

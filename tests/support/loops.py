@@ -109,7 +109,7 @@ async def looping(
 async def execute(dsn: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """Run one statement in a transaction of its own."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        cursor = await connection.execute(query, values)  # type: ignore[arg-type]
+        cursor = await connection.execute(query, values)
         return await cursor.fetchall() if cursor.description else []
 
 

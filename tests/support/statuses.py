@@ -95,7 +95,9 @@ def told(ready: int) -> Report:
 
 @asynccontextmanager
 async def operated(count: int) -> AsyncIterator[Place]:
-    clock, writes, events, leader = Clock(), [], [], Leader()  # type: ignore[var-annotated]
+    clock, leader = Clock(), Leader()
+    writes: list[tuple[float, str, dict[str, Any]]] = []
+    events: list[str] = []
     standing: dict[str, dict[str, Any]] = {}
     silence, wrote = asyncio.Event(), asyncio.Event()
     silence.set()

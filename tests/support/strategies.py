@@ -12,11 +12,11 @@ from queueworker_operator.decision.model import (
     Sample,
     Saturation,
 )
+from queueworker_operator.decision.recurrence import Season
 from queueworker_operator.decision.state import (
     Evidence,
     Guard,
     GuardMode,
-    Season,
     State,
     Tally,
 )

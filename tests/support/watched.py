@@ -44,5 +44,5 @@ def pod(name: str, version: int = 1, *, ready: bool = False, **more: Any) -> dic
 
 
 def wrote(manager: str) -> list[dict[str, Any]]:
-    fields = {"f:spec": {"f:replicas": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     return [{"manager": manager, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields}]

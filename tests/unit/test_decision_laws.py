@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from time import process_time
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,7 +175,7 @@ wild = st.floats(allow_nan=True, allow_infinity=True)
 @given(histories(), st.dictionaries(st.sampled_from(NUMBERS), wild), replicas_seen)
 @settings(max_examples=200, deadline=None)
 def test_a_wild_sample_never_raises_and_leaves_a_state_that_can_be_stored(
-    history: tuple[Policy, State], fields: dict[str, float], replicas: Replicas
+    history: tuple[Policy, State], fields: dict[str, Any], replicas: Replicas
 ) -> None:
     policy, state = history
     seen = replace(sample(500.0, ready=10, running=3), **fields)

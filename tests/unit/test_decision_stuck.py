@@ -44,19 +44,19 @@ def test_idle_slots_of_draining_pods_do_not_make_the_backlog_stuck() -> None:
     assert observed(learned(slots=10), samples, replicas).stuck.jobs == 0.0
 
 
-def unclaimed(known: int, strange: Iterable[int], **fields: float) -> list[Sample]:
+def unclaimed(known: int, strange: Iterable[int], ready: int | None = None) -> list[Sample]:
     """Give a sample each 5 s: so many jobs came that start at once, and so many for no worker."""
-    waiting, samples = 0, [sample(**fields)]
+    waiting, samples = 0, [sample(ready=ready or 0)]
     for tick, jobs in enumerate(strange, 1):
         waiting += jobs
         seen = sample(
             5.0 * tick,
             enqueued_total=known * tick + waiting,
             started_total=known * tick,
-            ready=waiting,
+            ready=waiting if ready is None else ready,
             unclaimable=waiting,
         )
-        samples.append(replace(seen, **fields))
+        samples.append(seen)
     return samples
 
 

@@ -36,7 +36,7 @@ from queueworker_operator.plugin.doctor.gather import address_of
 
 NEEDS_NO_READ = {"resource"}
 NOT_READY = {"type": "Ready", "status": "False", "reason": "TargetMissing", "message": "gone"}
-ELSEWHERE = {"scaleTargetRef": {"name": "other-worker"}}
+ELSEWHERE = {"name": "other-worker"}
 BLOATED = Table(name="job_default", live=10, dead=500_000, size_bytes=9_000_000)
 CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("definition", {"cluster": cluster(definition=Read(patient.definition("queues")))}, Level.FAIL, "kubectl apply --server-side -f crds/"),
@@ -56,7 +56,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("rivals", {"scalers": hpa("ScaledObject")}, Level.FAIL, "delete scaledobject old"),
     ("rivals", {"scalers": hpa_of_keda()}, Level.FAIL, "kubectl -n shop delete scaledobject mail"),
     ("rivals", {"queue_workers": other()}, Level.FAIL, "delete queueworker other"),
-    ("rivals", {"queue_workers": other(**ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
+    ("rivals", {"queue_workers": other(scaleTargetRef=ELSEWHERE)}, Level.FAIL, "delete queueworker other"),
     ("rivals", {"body": born("2026-02-02T00:00:00Z"), "queue_workers": other()}, Level.FAIL, "delete queueworker mail"),
     ("rivals", {"body": signed(shop="2025-12-31T23:58:00Z", ops="2025-12-31T23:59:00Z")}, Level.FAIL, "helm list --all-namespaces"),
     ("rivals", {"deployment": written_by("argocd-controller")}, Level.WARN, "--show-managed-fields"),

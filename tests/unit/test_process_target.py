@@ -132,7 +132,12 @@ def test_pods_that_crash_alike_are_told_once_a_minute(
     async def story(target: ProcessTarget) -> None:
         await target.scale(3)
         left: list[str] = []
-        await until(lambda: len(left.extend(gone(target)) or left) >= 3)
+
+        def have_left() -> bool:
+            left.extend(gone(target))
+            return len(left) >= 3
+
+        await until(have_left)
         assert len(told()) == 1
 
         clock.ahead_s = 61.0

@@ -32,15 +32,15 @@ LATER = "2026-01-01T00:01:00Z"
 def report(**more: Any) -> Report:
     decision = Decision(desired=9, current=6, reason=Reason.BACKLOG, message="6->9: why")
     sample = replace(QUIET, at_s=1.0, ready=412, oldest_age_s=18.4, running=60)
-    whole = {
-        "policy": Policy(),
-        "generation": 3,
-        "decision": decision,
-        "sample": sample,
-        "replicas": Replicas(current=6, ready=6),
-        "scheduled": 7,
-    }
-    return Report(**(whole | more))
+    whole = Report(
+        policy=Policy(),
+        generation=3,
+        decision=decision,
+        sample=sample,
+        replicas=Replicas(current=6, ready=6),
+        scheduled=7,
+    )
+    return replace(whole, **more)
 
 
 def status(previous: dict[str, Any] | None = None, now: str = NOW, **more: Any) -> dict[str, Any]:
