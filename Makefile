@@ -33,6 +33,9 @@ faults: venv ## kill, stop, crash, cut and skew all there is: 48 rows (Debian, r
 lint: venv ## formatting, rules, types, import contracts, dead code, dependencies, spelling
 	@hack/lint
 
+types: venv ## types alone, of the product, the benchmarks and the tests (10 s)
+	@$(BIN)/mypy
+
 docs: venv ## write the reference pages that come from the code, the resource definition and the chart
 	@$(BIN)/python hack/docs_reference.py && $(BIN)/python hack/docs_commands.py && $(BIN)/python hack/dashboards.py && $(BIN)/python hack/drawings.py
 
