@@ -14,7 +14,7 @@ from queueworker_operator.controller.sampling import is_due
 from queueworker_operator.decision.codec import encode
 from queueworker_operator.decision.decide import observe
 from queueworker_operator.decision.minutes import Following, Glimpse, Minute, follow
-from queueworker_operator.decision.model import Decision, Policy
+from queueworker_operator.decision.model import Decision, Mode, Policy
 from queueworker_operator.lag.postgres import PostgresLag
 from queueworker_operator.simulate.dbc import Dbc, Memory
 from queueworker_operator.simulate.model import Conditions, Workload
@@ -96,8 +96,8 @@ class Beside:
 
 
 def store_history(dsn: str, key: str) -> None:
-    """Record the decisions of half an hour, and the minutes of one beside KEDA, as just now."""
-    recorder = Recorder(policy=POLICY)
+    """Record half an hour of a DryRun beside KEDA, decisions and minutes, as just now."""
+    recorder = Recorder(policy=replace(POLICY, mode=Mode.DRY_RUN))
     simulate(bursts(), CONDITIONS, recorder)
     beside = Beside(scaler=keda(Case(policy=POLICY, workload=bursts(), conditions=CONDITIONS))[0])
     simulate(bursts(), CONDITIONS, beside)
