@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the reference pages of the resource and of the chart from their schemas.
 
-hack/docs_reference.py            write docs/reference/{crd,chart}.md and the table in the chart's README
+hack/docs_reference.py            write docs/reference/{crd,chart}.md, the table in the chart's README, and its copy of crds/
 hack/docs_reference.py --check    write nothing; exit 1 and name the pages that are not up to date
 """
 
@@ -17,6 +17,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITION = ROOT / "crds" / "queueworkers.queueworker.dev.yaml"
 CHART = ROOT / "charts" / "queueworker"
+IN_CHART = (
+    CHART / "files" / DEFINITION.name
+)  # no link: tools that fetch charts from git leave links out
 TABLE = re.compile(r"(<!-- values -->\n).*?(<!-- end of values -->)", re.DOTALL)
 BOUNDS = (
     (("minimum", "maximum"), "{} to {}"),
@@ -78,9 +81,10 @@ def main(arguments: list[str]) -> int:
 
 
 def pages() -> dict[Path, str]:
-    """Give the text of every generated page."""
+    """Give the text of every generated page and of the chart's copy of the definition."""
     readme = CHART / "README.md"
     return {
+        IN_CHART: DEFINITION.read_text(),
         ROOT / "docs/reference/crd.md": crd_page(),
         ROOT / "docs/reference/chart.md": chart_page(),
         readme: TABLE.sub(lambda match: match[1] + values_table() + match[2], readme.read_text()),

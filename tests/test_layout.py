@@ -100,11 +100,15 @@ def test_a_number_and_its_noun_agree(path: Path) -> None:
     assert found == []
 
 
-def test_the_resource_definition_has_one_copy() -> None:
-    copies = [
-        path
-        for path in ROOT.glob("**/*queueworkers.queueworker.dev.yaml")
-        if not path.is_symlink() and ".venv" not in path.parts and ".cache" not in path.parts
-    ]
+def test_the_resource_definition_has_one_copy_and_the_chart_bears_it_as_a_file() -> None:
+    name = "queueworkers.queueworker.dev.yaml"
+    original, copy = ROOT / "crds" / name, ROOT / "charts/queueworker/files" / name
+    found = [path for path in ROOT.glob(f"**/*{name}") if not {".venv", ".cache"} & {*path.parts}]
 
-    assert copies == [ROOT / "crds" / "queueworkers.queueworker.dev.yaml"]
+    assert sorted(found) == sorted([original, copy])
+    assert copy.read_bytes() == original.read_bytes()  # else: make docs
+
+
+def test_no_file_of_the_chart_is_a_link() -> None:
+    """Flux leaves links out of what it fetches from git, without a word (fluxcd/flux2#4088)."""
+    assert [path for path in ROOT.glob("charts/**/*") if path.is_symlink()] == []

@@ -4,8 +4,9 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pytest
 import yaml
-from tests.support.chart import CHART, DEFINITION, named, render, render_text
+from tests.support.chart import CHART, DEFINITION, HelmFailed, named, render, render_text
 from tests.support.helm import HELM_3, run_helm
 
 from queueworker_operator.resource import SPEC_FIELDS
@@ -56,8 +57,22 @@ def test_the_package_holds_the_definition_itself_and_renders_it(tmp_path: Path) 
         assert named(objects, "CustomResourceDefinition") == expected
 
 
+@pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])
+def test_a_chart_without_the_definition_is_refused_with_the_remedy(
+    content: str | None, tmp_path: Path
+) -> None:
+    chart = Path(shutil.copytree(CHART, tmp_path / "queueworker"))
+    (chart / IN_CHART).unlink()
+    if content is not None:
+        (chart / IN_CHART).write_text(content)
+
+    with pytest.raises(HelmFailed, match=rf"{IN_CHART} is missing.*set crds\.install=false"):
+        render(chart=chart)
+    assert named(render("--set", "crds.install=false", chart=chart), "Deployment", "queueworker")
+
+
 def test_double_braces_in_a_description_are_not_a_template(tmp_path: Path) -> None:
-    chart = Path(shutil.copytree(CHART, tmp_path / "queueworker"))  # follows the link
+    chart = Path(shutil.copytree(CHART, tmp_path / "queueworker"))
     words = "Example: {{ .Values.replicas }} and {{ broken."
     definition = yaml.safe_load(DEFINITION.read_text())
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = words

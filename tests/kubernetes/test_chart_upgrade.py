@@ -100,7 +100,7 @@ def installed(request: pytest.FixtureRequest) -> Iterator[Installed]:
 
 def chart_before(folder: Path) -> Path:
     """Give the chart with the older definition in it."""
-    chart = Path(shutil.copytree(CHART, folder / "queueworker"))  # follows the link
+    chart = Path(shutil.copytree(CHART, folder / "queueworker"))
     shutil.copy(BEFORE, chart / f"files/{NAME}.yaml")
     return chart
 
