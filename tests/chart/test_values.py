@@ -14,6 +14,7 @@ from tests.support.chart import CHART, CI_VALUES, ROOT, HelmFailed, render
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 FREE_FORM = {"workerMonitor.selector", "affinity", "podSecurityContext", "securityContext"}
+LEFT_OUT = "'left out: the chart sets this label, and its selectors choose by it'"
 
 REFUSED = [
     ("bogus=1", "additional properties 'bogus' not allowed"),
@@ -41,6 +42,23 @@ REFUSED = [
     ("serviceMonitor.scrapeTimeout=long", "at '/serviceMonitor/scrapeTimeout': 'long' does not"),
     ("serviceMonitor.interval=often", "at '/serviceMonitor/interval': 'often' does not match"),
     ("podLabels.tier=1", "at '/podLabels/tier': got number, want string"),
+    *(
+        (
+            rf"{labels}.app\.kubernetes\.io/{key}=queues",
+            f"at '/{labels.replace('.', '/')}/app.kubernetes.io~1{key}': value must be {LEFT_OUT}",
+        )
+        for labels, key in (
+            ("podLabels", "name"),
+            ("podLabels", "instance"),
+            ("podLabels", "component"),
+            ("commonLabels", "name"),
+            ("serviceMonitor.labels", "name"),
+            ("podMonitor.labels", "instance"),
+            ("workerMonitor.labels", "component"),
+            ("prometheusRule.labels", "name"),
+            ("dashboards.labels", "name"),
+        )
+    ),
 ]
 
 

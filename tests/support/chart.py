@@ -21,6 +21,22 @@ RANDOM = re.compile(
 Body = dict[str, Any]
 
 
+class StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is written twice, as kustomize does."""
+
+
+def _mapping_once(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{', '.join(twice)} written twice", node.start_mark
+        )
+    return loader.construct_mapping(node, deep=True)
+
+
+StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping_once)
+
+
 class HelmFailed(Exception):
     """Helm refused; the message is what it printed on stderr."""
 
@@ -47,9 +63,9 @@ def render_text(
 def render(
     *arguments: str | Path, chart: Path = CHART, release: HelmRelease | None = None
 ) -> list[Body]:
-    """Give the rendered objects, without the random passwords; see `render_text`."""
+    """Give the rendered objects, without the random passwords; see `render_text` and `StrictLoader`."""
     text = RANDOM.sub("random", render_text(*arguments, chart=chart, release=release))
-    return [body for body in yaml.safe_load_all(text) if body]
+    return [body for body in yaml.load_all(text, StrictLoader) if body]
 
 
 def named(objects: Iterable[Body], kind: str, name: str | None = None) -> Body:

@@ -12,10 +12,17 @@
 {{- end -}}
 {{- end }}
 
+{{- /* What selectors choose a component's pods by: (dict "root" $ "component" NAME). */ -}}
+{{- define "queueworker.selectorLabelsOf" -}}
+{{- dict
+  "app.kubernetes.io/name" (include "queueworker.name" .root)
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" .component
+| toYaml -}}
+{{- end }}
+
 {{- define "queueworker.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "queueworker.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: operator
+{{- include "queueworker.selectorLabelsOf" (dict "root" . "component" "operator") -}}
 {{- end }}
 
 {{- /* What the pods of all workers bear, whoever runs them: workerMonitor finds them by it. */ -}}
@@ -23,14 +30,20 @@ app.kubernetes.io/component: operator
 queueworker.dev/worker: "true"
 {{- end }}
 
-{{- define "queueworker.labels" -}}
-{{ include "queueworker.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- /* Labels, each key once: (dict "root" $ "component" NAME "labels" MAP). First come the selectors', then MAP's, then commonLabels. */ -}}
+{{- define "queueworker.labelsOf" -}}
+{{- $selector := include "queueworker.selectorLabelsOf" . | fromYaml }}
+{{- $told := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+}}
+{{- merge $selector (.labels | default dict) (.root.Values.commonLabels | default dict) $told | toYaml -}}
 {{- end }}
+
+{{- /* Labels of the operator's own objects. */ -}}
+{{- define "queueworker.labels" -}}
+{{- include "queueworker.labelsOf" (dict "root" . "component" "operator") -}}
 {{- end }}
 
 {{- define "queueworker.serviceAccountName" -}}

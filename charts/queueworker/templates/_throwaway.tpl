@@ -1,26 +1,10 @@
 {{- /* What the demo and `helm test` have in common: a database that nobody keeps, and workers of its queue. */ -}}
 
-{{- /* Labels of an object: (dict "root" $ "component" NAME). */ -}}
-{{- define "queueworker.throwaway.labels" -}}
-{{ include "queueworker.throwaway.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{- define "queueworker.throwaway.selector" -}}
-app.kubernetes.io/name: {{ include "queueworker.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-{{- end }}
-
 {{- /* Metadata: (dict "root" $ "name" NAME "namespace" NAMESPACE "component" NAME "annotations" MAP). */ -}}
 {{- define "queueworker.throwaway.metadata" -}}
 name: {{ .name }}
 namespace: {{ .namespace }}
-labels: {{- include "queueworker.throwaway.labels" . | nindent 2 }}
+labels: {{- include "queueworker.labelsOf" . | nindent 2 }}
 {{- with .annotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -69,7 +53,7 @@ apiVersion: v1
 kind: Service
 metadata: {{- include "queueworker.throwaway.metadata" (merge (dict "name" (print .name "-postgres")) .) | nindent 2 }}
 spec:
-  selector: {{- include "queueworker.throwaway.selector" . | nindent 4 }}
+  selector: {{- include "queueworker.selectorLabelsOf" . | nindent 4 }}
   publishNotReadyAddresses: true # helm test's pod is Ready only when its own container runs
   ports:
     - {name: postgres, port: 5432, targetPort: postgres}
@@ -136,12 +120,10 @@ spec:
   replicas: {{ .replicas }}
   {{- end }}
   selector:
-    matchLabels: {{- include "queueworker.throwaway.selector" . | nindent 6 }}
+    matchLabels: {{- include "queueworker.selectorLabelsOf" . | nindent 6 }}
   template:
     metadata:
-      labels:
-        {{- include "queueworker.throwaway.labels" . | nindent 8 }}
-        {{- include "queueworker.workerLabels" . | nindent 8 }}
+      labels: {{- include "queueworker.labelsOf" (merge (dict "labels" (include "queueworker.workerLabels" . | fromYaml)) .) | nindent 8 }}
     spec:
       {{- include "queueworker.throwaway.pod" . | nindent 6 }}
       automountServiceAccountToken: false
