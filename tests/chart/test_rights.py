@@ -1,10 +1,12 @@
 """The operator may do what its code does, and nothing else."""
 
+import re
 from typing import Any
 
 import pytest
-from tests.support.chart import CI_VALUES, named, pod_specs, render, rights
+from tests.support.chart import CI_VALUES, cluster_name, named, pod_specs, render, rights
 
+VALID = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
 FOLLOW = {"list", "watch"}
 WHERE_QUEUEWORKERS_LIVE = {
     "queueworkers.queueworker.dev": FOLLOW,
@@ -58,10 +60,36 @@ def test_every_watched_namespace_gets_the_same_role_bound_to_the_account() -> No
 def test_cluster_scope_is_a_choice() -> None:
     objects = render("--set", "scope=Cluster")
 
-    assert rights(named(objects, "ClusterRole", "mail-queueworker")) == WHERE_QUEUEWORKERS_LIVE
+    assert rights(named(objects, "ClusterRole", cluster_name())) == WHERE_QUEUEWORKERS_LIVE
     assert [body["metadata"]["name"] for body in objects if body["kind"] == "Role"] == [
         "queueworker-leader"
     ]
+
+
+def names_in_no_namespace(namespace: str, name: str) -> list[str]:
+    options = ("scope=Cluster", "admissionPolicy.enabled=true", f"fullnameOverride={name}")
+    settings = [word for option in options for word in ("--set", option)]
+    return [
+        body["metadata"]["name"]
+        for body in render("--namespace", namespace, *settings)
+        if "namespace" not in body["metadata"] and body["kind"] != "CustomResourceDefinition"
+    ]
+
+
+def test_no_two_releases_have_an_object_of_one_name_in_no_namespace() -> None:
+    one = names_in_no_namespace("team", "a-queueworker")
+    other = names_in_no_namespace("team-a", "queueworker")
+
+    assert len(one) == len(other) == 6
+    assert set(one).isdisjoint(other)
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("n" * 63, "m" * 40), ("n" * 48, "a.b")])
+def test_a_name_in_no_namespace_is_valid_however_long_the_parts(namespace: str, name: str) -> None:
+    found = names_in_no_namespace(namespace, name)
+
+    assert [one for one in found if len(one) > 63 or not VALID.fullmatch(one)] == []
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize("scope", ["Namespaced", "Cluster"])
@@ -96,8 +124,8 @@ def test_no_values_let_it_list_secrets_or_use_wildcards(values: str) -> None:
 
 def test_people_get_queueworkers_through_the_clusters_own_roles() -> None:
     objects = render()
-    view = named(objects, "ClusterRole", "mail-queueworker-view")
-    edit = named(objects, "ClusterRole", "mail-queueworker-edit")
+    view = named(objects, "ClusterRole", f"{cluster_name()}-view")
+    edit = named(objects, "ClusterRole", f"{cluster_name()}-edit")
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
 
     assert view["metadata"]["labels"][f"{prefix}view"] == "true"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import yaml
 from tests.support.audit import account
-from tests.support.chart import DEFINITION, ROOT, named, render
+from tests.support.chart import DEFINITION, ROOT, cluster_name, named, render
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.mail import Place, queue_worker
 from tests.support.operator_process import grant
@@ -68,7 +68,7 @@ def _guarded(server: ApiServer) -> Place:
     place = Place(server=server, namespace=name)
     grant(server, name)
     objects = render("--namespace", name, "--set", "admissionPolicy.enabled=true")
-    roles = [named(objects, "ClusterRole", f"{name}-queueworker-{of}") for of in ("view", "edit")]
+    roles = [named(objects, "ClusterRole", f"{cluster_name()}-{of}") for of in ("view", "edit")]
     policy = [body for body in objects if body["kind"] in POLICY_KINDS]
     server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([*roles, *policy]))
     # kubectl reads before it patches; the operator does not.
@@ -76,7 +76,7 @@ def _guarded(server: ApiServer) -> Place:
         "create",
         "rolebinding",
         "reads",
-        f"--clusterrole={name}-queueworker-view",
+        f"--clusterrole={cluster_name()}-view",
         f"--user={account(name)}",
     )
     for user, rights in USERS.items():
@@ -195,7 +195,7 @@ def test_other_namespaces_than_the_watched_ones_are_not_its_concern(
 ) -> None:
     place = Place(server=guarded.server, namespace="unwatched")
     place.server.kubectl("create", "namespace", place.namespace)
-    binding = ("create", "rolebinding", "edit", "--clusterrole=mail-queueworker-edit")
+    binding = ("create", "rolebinding", "edit", f"--clusterrole={cluster_name()}-edit")
     place.kubectl(*binding, f"--user={WITHOUT_SCALE}")
 
     assert "created" in create(place, WITHOUT_SCALE, queue_worker())

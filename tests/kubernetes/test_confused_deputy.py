@@ -17,7 +17,7 @@ import yaml
 from tests.kubernetes.test_invalid_resources import answer, invalid
 from tests.support.attempts import ALL, LENT, SERVED, bodies, filled, operators_own
 from tests.support.audit import Asked, account, asked
-from tests.support.chart import DEFINITION, named, render
+from tests.support.chart import DEFINITION, cluster_name, named, render
 from tests.support.controlplane import ApiServer, run_api_server
 from tests.support.hostile_server import ASKS_FOR_PASSWORD, HostileServer
 from tests.support.judge import judged
@@ -93,7 +93,7 @@ def settle(api: ApiServer, dsn: str) -> None:
     grant(api, "system", "--set", "scope=Cluster")
     Place(server=api, namespace="victim").apply(deployment(replicas=3), secret(dsn, "victim-db"))
     Place(server=api, namespace="system").apply(deployment("queueworker", replicas=1))
-    edit = named(render(), "ClusterRole", "mail-queueworker-edit")
+    edit = named(render(), "ClusterRole", f"{cluster_name()}-edit")
     api.kubectl("apply", "-f", "-", stdin=json.dumps(edit))
     role, user = f"--clusterrole={edit['metadata']['name']}", f"--user={EDITOR}"
     api.kubectl("create", "rolebinding", "editor", role, user, "-n", "tenant")

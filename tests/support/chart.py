@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,11 @@ def named(objects: Iterable[Body], kind: str, name: str | None = None) -> Body:
     if len(found) != 1:
         raise LookupError(f"{len(found)} objects of kind {kind}, name {name}")
     return found[0]
+
+
+def cluster_name(namespace: str = "mail", name: str = "queueworker") -> str:
+    """Give the name of what a release has in no namespace."""
+    return f"{namespace}-{name}-{sha256(f'{namespace}/{name}'.encode()).hexdigest()[:8]}"
 
 
 def rights(role: Mapping[str, Any]) -> dict[str, set[str]]:

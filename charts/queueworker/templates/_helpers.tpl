@@ -12,6 +12,12 @@
 {{- end -}}
 {{- end }}
 
+{{- /* Name of what lies in no namespace. NAMESPACE-NAME alone is not one release's own: team-a/b and team/a-b. With -view it fits into 63. */ -}}
+{{- define "queueworker.clusterName" -}}
+{{- $name := include "queueworker.fullname" . -}}
+{{- printf "%s-%s" .Release.Namespace $name | trunc 49 | trimAll "-." }}-{{ printf "%s/%s" .Release.Namespace $name | sha256sum | trunc 8 -}}
+{{- end }}
+
 {{- /* What selectors choose a component's pods by: (dict "root" $ "component" NAME). */ -}}
 {{- define "queueworker.selectorLabelsOf" -}}
 {{- dict
