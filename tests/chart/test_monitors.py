@@ -64,3 +64,22 @@ def test_a_selector_of_ones_own_replaces_the_label() -> None:
     own = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["mail-worker"]}]}
 
     assert monitor(f"workerMonitor.selector={json.dumps(own)}")["selector"] == own
+
+
+def test_the_operators_labels_are_believed_and_those_of_tenants_pods_are_not() -> None:
+    objects = render(
+        "--set", "serviceMonitor.enabled=true,podMonitor.enabled=true,workerMonitor.enabled=true"
+    )
+    believed = {
+        f"{body['kind']}/{body['metadata']['name']}": endpoint.get("honorLabels", False)
+        for body in objects
+        if body["kind"] in {"ServiceMonitor", "PodMonitor"}
+        for key in ("endpoints", "podMetricsEndpoints")
+        for endpoint in body["spec"].get(key, [])
+    }
+
+    assert believed == {
+        "ServiceMonitor/queueworker": True,
+        "PodMonitor/queueworker": True,
+        "PodMonitor/queueworker-workers": False,
+    }

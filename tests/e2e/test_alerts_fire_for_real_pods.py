@@ -18,6 +18,7 @@ LATE = {
     f"QueueWorker{name}"
     for name in ("LagSloBurnFast", "LagSloBurnSlow", "OldestJobTooOld", "AtMaxReplicas")
 }
+OPERATOR = "app.kubernetes.io/name=queueworker"
 NO_LEADER = {"QueueWorkerNoLeader"}
 ONE_SLOT = Workload(name="alerted", slots=1, start_within="1s", min_replicas=1, max_replicas=1)
 
@@ -32,9 +33,12 @@ def test_late_jobs_and_a_missing_operator_are_told_and_their_end_too(
     wait_until(workers.ready_pods, within_s=60, what="a worker is ready")
     targets = PodTargets(operator.cluster, tmp_path)
     namespace = operator.cluster.namespace
-    with running_prometheus(tmp_path / "prometheus", [targets.scrape()], namespace) as prometheus:
-        targets.write("app.kubernetes.io/name=queueworker", ONE_SLOT.selector)
-        wait_until(lambda: prometheus.healthy("pods") == 2, within_s=30, what="both are scraped")
+    scrapes = [targets.scrape(job) for job in ("operator", "workers")]
+    with running_prometheus(tmp_path / "prometheus", scrapes, namespace) as prometheus:
+        targets.write("operator", OPERATOR)
+        targets.write("workers", ONE_SLOT.selector)
+        wait_until(lambda: prometheus.healthy("operator") == 1, within_s=30, what="it is scraped")
+        wait_until(lambda: prometheus.healthy("workers") == 1, within_s=30, what="they are scraped")
         wait_until(lambda: not prometheus.alert_names(), within_s=20, what="nothing is amiss")
         watch = Watch(prometheus)
 
@@ -47,7 +51,7 @@ def test_late_jobs_and_a_missing_operator_are_told_and_their_end_too(
         watch.until_fired(NO_LEADER, within_s=40)
         operator.cluster.kubectl("scale", DEPLOYMENT, "--replicas=1")
         operator.cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=60s", within_s=70)
-        targets.write("app.kubernetes.io/name=queueworker", ONE_SLOT.selector)
+        targets.write("operator", OPERATOR)
         watch.until_over(NO_LEADER, within_s=40)
 
     rounded = {name: round(at_s) for name, at_s in watch.fired_s.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.cluster import Cluster
+from tests.support.prometheus import honors_labels
 
 
 class PodTargets:
@@ -27,24 +28,23 @@ class PodTargets:
             "key_file": self._kept("key", config["users"][0]["user"]),
         }
 
-    def scrape(self) -> dict[str, Any]:
-        """Describe how the pods are scraped: as the chart's monitors do, the labels are kept."""
+    def scrape(self, job: str) -> dict[str, Any]:
+        """Describe how the pods of `operator` or `workers` are scraped: as by the chart's monitor."""
         return {
-            "job_name": "pods",
-            "honor_labels": True,
+            "job_name": job,
+            "honor_labels": honors_labels(job),
             "scheme": self._server.scheme,
             "tls_config": self._keys,
-            "file_sd_configs": [{"files": [str(self._file)], "refresh_interval": "2s"}],
+            "file_sd_configs": [{"files": [str(self._file(job))], "refresh_interval": "2s"}],
         }
 
-    def write(self, *selectors: str) -> None:
-        """Take the running pods of these selectors as the targets."""
-        pods = [pod for selector in selectors for pod in self._pods(selector)]
-        self._file.write_text(json.dumps([self._target(pod) for pod in pods]))
+    def write(self, job: str, selector: str) -> None:
+        """Take the running pods of the selector as the targets of `operator` or `workers`."""
+        targets = [self._target(pod) for pod in self._pods(selector)]
+        self._file(job).write_text(json.dumps(targets))
 
-    @property
-    def _file(self) -> Path:
-        return self._folder / "targets.json"
+    def _file(self, job: str) -> Path:
+        return self._folder / f"{job}.json"
 
     def _pods(self, selector: str) -> list[str]:
         found = self._cluster.find("pods", selector=selector, fields="status.phase=Running")

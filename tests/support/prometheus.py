@@ -28,6 +28,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600}
 HOUR_S = 3600
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 10.0
+MONITORS = {"operator": "queueworker", "workers": "queueworker-workers"}
 
 Body = dict[str, Any]
 
@@ -152,10 +153,18 @@ def _command(server: Prometheus, folder: Path) -> list[str]:
 
 
 def scrape(job: str, ports: Collection[int], **labels: str) -> Body:
-    """Describe what to scrape, as the chart's monitors do: the resource's labels are kept."""
+    """Describe what to scrape for the job `operator` or `workers`, as the chart's monitor does."""
     targets = [f"127.0.0.1:{port}" for port in ports]
     static = {"targets": targets, "labels": labels}
-    return {"job_name": job, "honor_labels": True, "static_configs": [static]}
+    return {"job_name": job, "honor_labels": honors_labels(job), "static_configs": [static]}
+
+
+def honors_labels(job: str) -> bool:
+    """Tell whether the chart's monitor of `operator` or `workers` believes their labels."""
+    objects = render("--set", "podMonitor.enabled=true,workerMonitor.enabled=true")
+    monitor = named(objects, "PodMonitor", MONITORS[job])
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    return bool(endpoint.get("honorLabels", False))
 
 
 class Watch:
