@@ -61,6 +61,32 @@ def test_the_operator_is_reached_by_those_alone_whom_the_values_name() -> None:
     assert not passes(Flow(source=PROMETHEUS, target=operator, port=22), policies(objects))
 
 
+@pytest.mark.parametrize("watched", ["mail", "reports"])
+def test_helm_test_reaches_the_operator_whomever_the_values_name(watched: str) -> None:
+    objects = render(
+        *("--set", "networkPolicy.enabled=true", "--set", f"watchNamespaces={{{watched}}}"),
+        *(
+            "--set-json",
+            'networkPolicy.ingress.from=[{"podSelector": {"matchLabels": {"a": "b"}}}]',
+        ),
+    )
+    meta = named(objects, "Pod", "queueworker-test")["metadata"]
+    operator = pod(objects, "queueworker")
+    admitted = {
+        namespace: passes(
+            Flow(
+                source=End(namespace=namespace, labels=meta["labels"]), target=operator, port=8080
+            ),
+            policies(objects),
+        )
+        for namespace in ("mail", "reports", "elsewhere")
+    }
+
+    assert meta["namespace"] == watched
+    assert admitted == dict.fromkeys(admitted, False) | {watched: True}
+    assert not passes(Flow(source=STRANGER, target=operator, port=8080), policies(objects))
+
+
 def test_the_operator_reaches_what_the_egress_rules_name_and_nothing_else(
     objects: list[dict[str, Any]],
 ) -> None:
