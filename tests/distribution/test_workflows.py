@@ -159,6 +159,36 @@ def test_the_chart_is_pushed_signed_and_attested() -> None:
     assert "actions/attest-build-provenance" in uses("release", "chart")
 
 
+def artifacts(job: str, action: str) -> set[str]:
+    """Name what a job of the release hands on, or takes."""
+    found = [s for s in steps("release", job) if f"actions/{action}-artifact@" in s.get("uses", "")]
+    return {step["with"]["name"] for step in found}
+
+
+@pytest.mark.parametrize("job", sorted(RELEASE))
+def test_what_a_job_takes_was_handed_on_by_one_that_it_waits_for(job: str) -> None:
+    given = set().union(*(artifacts(before, "upload") for before in needed(job)))
+
+    assert artifacts(job, "download") <= given
+
+
+def test_the_base_of_each_image_is_kept_up_to_date_where_it_can_be_read() -> None:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    [docker] = [one for one in updates if one["package-ecosystem"] == "docker"]
+    built = {
+        "/" + one["dockerfile"].removesuffix("/Dockerfile")
+        for one in RELEASE["images"]["strategy"]["matrix"]["include"]
+    }
+
+    assert set(docker["directories"]) == built
+    for folder in built:
+        # Dependabot does not follow an ARG (dependabot/dependabot-core#2057).
+        [base] = re.findall(
+            r"^FROM (.*)$", (ROOT / f".{folder}/Dockerfile").read_text(), re.MULTILINE
+        )
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?", base)
+
+
 def test_python_packages_are_published_without_a_stored_token() -> None:
     (publish,) = [s for s in steps("release", "pypi") if "pypi-publish" in s.get("uses", "")]
 
