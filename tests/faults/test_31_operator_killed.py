@@ -26,10 +26,10 @@ ANSWER = """
 """
 NOTE_DRAINS = """
     CREATE TABLE queueworker.drains (pod text);
-    CREATE FUNCTION note_drain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+    CREATE FUNCTION note_undone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
       'BEGIN INSERT INTO queueworker.drains VALUES (new.pod); RETURN new; END';
-    CREATE TRIGGER note_drain BEFORE UPDATE OF drain ON queueworker.worker
-      FOR EACH ROW WHEN (old.drain AND NOT new.drain) EXECUTE FUNCTION note_drain()
+    CREATE TRIGGER note_undone BEFORE UPDATE OF drain ON queueworker.worker
+      FOR EACH ROW WHEN (old.drain AND NOT new.drain) EXECUTE FUNCTION note_undone()
 """
 LOOKED_AT_AGAIN_S = 3.0
 WORKERS = "SELECT pod, drain FROM queueworker.worker ORDER BY pod"
