@@ -5,7 +5,8 @@ from queueworker_operator.decision.model import Replicas
 from queueworker_operator.errors import TargetUnavailable
 from queueworker_operator.target import Target
 
-LOOK_EVERY_S = 5.0
+# A second later the list may be another; one that failed is asked for less often.
+LOOK_EVERY_S, RETRY_S = 1.0, 5.0
 
 
 async def all_known(watch: Watch, replicas: Replicas, wanted: int, now_s: float) -> Replicas | None:
@@ -17,7 +18,7 @@ async def all_known(watch: Watch, replicas: Replicas, wanted: int, now_s: float)
     target = watch.assignment.target
     if not wanted or replicas.current <= len(target.pods()):
         return replicas
-    if now_s - watch.looked.at_s < LOOK_EVERY_S:
+    if now_s - watch.looked.at_s < (RETRY_S if watch.looked.trouble else LOOK_EVERY_S):
         return None
     watch.looked = await look(target, now_s)
     fresh = target.read()
