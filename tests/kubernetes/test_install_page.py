@@ -28,8 +28,9 @@ from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
 
 PAGE = "docs/howto/install.md"
-# For who has no cluster, registry or helm of his own.
+# For who has no cluster, registry or helm of his own, or a release (tests/chart compares its block).
 ELSEWHERE = {
+    "from a release",
     "without helm and kubectl",
     "as root on Debian 12",
     "in place of the images.yaml above",
