@@ -28,7 +28,7 @@ from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
 
 PAGE = "docs/howto/install.md"
-# For who has no cluster, registry or helm of his own, or a release (tests/chart compares its block).
+# For who has no cluster, registry or helm of his own, or a release (tests/distribution compares its block).
 ELSEWHERE = {
     "from a release",
     "without helm and kubectl",
