@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-CHUNK_BYTES = 65536
+from tests.support.streams import copy, end
+
 LOGIN = "someone:of-the-proxy"
 ADMITTED = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
 
@@ -40,8 +41,8 @@ class ConnectProxy:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, server_writer))
-                both.create_task(_copy(server_reader, writer))
+                both.create_task(copy(reader, server_writer))
+                both.create_task(copy(server_reader, writer))
         finally:
             server_writer.close()
 
@@ -59,22 +60,7 @@ def connect_proxy(to_port: int) -> Iterator[ConnectProxy]:
         proxy.port = server.sockets[0].getsockname()[1]
         yield proxy
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(CHUNK_BYTES):
-        writer.write(chunk)
-        await writer.drain()
-    writer.close()
-
-
-async def _end(server: asyncio.Server) -> None:
-    server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.streams import copy, end
+
 SSL_REQUEST = bytes([0, 0, 0, 8, 4, 210, 22, 47])
-CHUNK_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ def tls_in_front_of(socket_path: str, folder: Path) -> Iterator[TlsAddress]:
         port = server.sockets[0].getsockname()[1]
         yield TlsAddress(port=port, certificate=certificate)
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -73,22 +74,7 @@ async def _pass_on(
     server_reader, server_writer = await asyncio.open_unix_connection(socket_path)
     try:
         async with asyncio.TaskGroup() as both:
-            both.create_task(_copy(reader, server_writer))
-            both.create_task(_copy(server_reader, writer))
+            both.create_task(copy(reader, server_writer))
+            both.create_task(copy(server_reader, writer))
     finally:
         server_writer.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(CHUNK_BYTES):
-        writer.write(chunk)
-        await writer.drain()
-    writer.close()
-
-
-async def _end(server: asyncio.Server) -> None:
-    server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
