@@ -28,6 +28,22 @@ def test_a_burst_beside_idle_slots_is_not_stuck() -> None:
     assert stuck.jobs == 2.0
 
 
+def test_a_backlog_that_is_claimed_slowly_beside_idle_slots_is_not_stuck() -> None:
+    backlogs = enumerate((1532, 1302, 959, 512, 235, 28), 1)
+
+    samples = [sample(5.0 * tick, ready=ready, running=3) for tick, ready in backlogs]
+
+    assert observed(learned(), samples).stuck.jobs == 0.0
+
+
+def test_stuck_jobs_stay_stuck_beside_a_burst_that_is_claimed() -> None:
+    backlogs = enumerate((40, 40, 40, 40, 440, 300, 170, 40, 40), 1)
+
+    samples = [sample(5.0 * tick, ready=ready, running=3) for tick, ready in backlogs]
+
+    assert [observed(learned(), samples[:count]).stuck.jobs for count in range(4, 10)] == [40.0] * 6
+
+
 def test_stuck_jobs_stay_stuck_while_all_slots_are_busy_and_go_with_the_backlog() -> None:
     known = learned(stuck=Stuck(jobs=5.0), slots=10)
 

@@ -25,6 +25,7 @@ _CENSORED_FACTOR = 2.0
 _LATENESS_GAIN = 0.05
 _LATENESS_BOUND = 0.35
 _STUCK_SAMPLES = 4
+_STUCK_SHARE = 0.9
 _LARGEST = 1e18
 
 
@@ -231,10 +232,15 @@ def learn_lateness(lateness: float, flow: Flow, rate_per_s: float, target: float
 
 
 def learn_stuck(stuck: Stuck, sample: Sample, replicas: Replicas, slots: int) -> Stuck:
-    """Count the backlog that stayed for 15 s beside idle slots: nobody can claim it."""
+    """Count the backlog that stayed for 15 s beside idle slots: nobody can claim it.
+
+    A backlog that falls is claimed, if slowly: on a starved node slots look idle meanwhile.
+    """
     idle_slots = (replicas.ready - replicas.draining) * slots - sample.running
     if sample.claimable <= 0 or idle_slots <= 0.5:  # noqa: PLR2004 - half a slot: counts may be means
         return Stuck(jobs=min(stuck.jobs, sample.claimable))
     recent = (*stuck.recent, sample.claimable)[-_STUCK_SAMPLES:]
-    jobs = min(recent) if len(recent) == _STUCK_SAMPLES else min(stuck.jobs, sample.claimable)
-    return Stuck(recent=recent, jobs=jobs)
+    is_falling = recent[-1] < _STUCK_SHARE * recent[0]
+    if len(recent) < _STUCK_SAMPLES or is_falling:
+        return Stuck(recent=recent, jobs=min(stuck.jobs, sample.claimable))
+    return Stuck(recent=recent, jobs=min(recent))
