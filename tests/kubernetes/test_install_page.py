@@ -87,12 +87,13 @@ class Reader:
             text = text.replace(name, own)
         return text
 
-    def type_until(self, words: str) -> str:
-        """Type the next blocks, the last of them the one with these words; give what that shows."""
+    def type_until(self, words: str, *, then: str = "") -> str:
+        """Type the next blocks, the last of them the one with these words, and `then` after it."""
         while True:
             block = self.todo.pop(0)
-            shown = self._type(block, self.filled(block.text))
-            if words in block.text:
+            is_last = words in block.text
+            shown = self._type(block, self.filled(block.text) + (then if is_last else ""))
+            if is_last:
                 return shown
 
     def _type(self, block: Block, text: str) -> str:
@@ -164,6 +165,8 @@ def test_the_page_about_installing_works_to_the_letter(
     built = block_of(PAGE, "docker build -f worker").text
     pushed = set(re.findall(r"docker push (\S+)", reader.filled(built)))
 
+    demo = reader.type_until("base64 -d", then='echo "$QUEUEWORKER_DSN"')
+    assert re.fullmatch(r"postgresql://\w+:\w+@localhost:15432/postgres\n", demo)
     reader.type_until("helm install queueworker charts/queueworker --namespace mail")
     migrate, variables = process_of(place, "app.kubernetes.io/component=migrate")
     subprocess.run(migrate, env=variables, check=True)
