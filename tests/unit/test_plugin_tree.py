@@ -97,6 +97,18 @@ def test_a_ready_pod_without_a_worker_says_so() -> None:
     assert "no worker registered" in drawn(branch())
 
 
+def test_of_a_pod_whose_database_was_not_read_nothing_is_said_but_why() -> None:
+    there = (placed(pod("mail-worker-a")),)
+    target = placed(deployment(replicas=1))
+    shown = branch_of(body(), NOW_S, deployment=target, pods=there, trouble="no route to it")
+
+    text = drawn(shown)
+
+    assert "mail-worker-a  ready" in text
+    assert "no worker registered" not in text
+    assert "no route to it" in text
+
+
 def test_too_many_slots_are_counted_and_not_drawn() -> None:
     assert "  3/200 slots" in drawn(branch(worker(slots=200)))
 

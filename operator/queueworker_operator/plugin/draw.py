@@ -29,18 +29,19 @@ def tree_of(branch: Branch) -> Tree:
     inner = tree.add(Text(f"deployment {branch.deployment}: {branch.replicas}"))
     width = max((len(leaf.pod) for leaf in branch.pods), default=0)
     for leaf in branch.pods:
-        inner.add(_line(leaf, width))
+        inner.add(_line(leaf, width, read=not branch.trouble))
     if branch.trouble:
         tree.add(Text(branch.trouble, style="red"))
     return tree
 
 
-def _line(leaf: Leaf, width: int) -> Text:
+def _line(leaf: Leaf, width: int, *, read: bool) -> Text:
+    """Draw a pod; `read`: the database was asked which workers it has."""
     state = f"{leaf.state} {age(leaf.age_s)}"
     line = Text.assemble(f"{leaf.pod:<{width}}  ", (f"{state:<12}", STYLES[leaf.state]))
     if leaf.worker is not None:
         line.append_text(_held(leaf.worker))
-    elif leaf.state is PodState.READY:
+    elif read and leaf.state is PodState.READY:
         line.append("  no worker registered", style="yellow")
     if leaf.killed_in_s is not None:
         line.append(f"  SIGKILL in {leaf.killed_in_s:.0f}s", style="magenta")

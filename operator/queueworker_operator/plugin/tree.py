@@ -42,7 +42,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """One pod. `worker` None: none of it is registered; `killed_in_s` None: nobody ends it."""
+    """One pod. `worker` None: none of it is registered, or its branch has a trouble; `killed_in_s` None: nobody ends it."""
 
     pod: str
     state: PodState
