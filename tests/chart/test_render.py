@@ -182,6 +182,11 @@ def test_the_notes_give_the_next_command_filled_in() -> None:
     assert "queueworker migrate --create-roles" in plain
     assert "create secret generic reports-db" in notes("--set", "secretNames={reports-db}")
     assert "logs job/queueworker-migrate" in notes(*MIGRATE)
+    demo = notes("--set", "demo.enabled=true")
+    assert "kubectl rollout status deployment/queueworker --namespace post" in demo
+    assert "kubectl get queueworkers --namespace post --watch" in demo
+    for made_by_the_demo in ("queueworker migrate", "create secret", "kubectl apply"):
+        assert made_by_the_demo not in demo
 
 
 def test_the_chart_has_the_distributions_version() -> None:
