@@ -43,7 +43,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--task", metavar="NAME", help="the task that a trace's jobs call")
     parser.add_argument(
-        "--exit-when-done", action="store_true", help="end when all jobs are finished"
+        "--exit-when-done",
+        action="store_true",
+        help="end when all jobs are finished and the workers have scaled in (a minute at most)",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the summary as JSON")
     parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the run")

@@ -58,7 +58,7 @@ def read_settings(folder: Path) -> ReplaySettings:
 
 
 def read_trace(file: Path, time_scale: float) -> tuple[Arrival, ...]:
-    """Read arrivals: columns `t_s` and `arrivals`; any further column is an argument of the task.
+    """Read arrivals: columns `t_s` and `arrivals`; any further column is a number, an argument of the task.
 
     A row of several arrivals is a bucket: they are spread evenly up to the next row's time.
 
